@@ -1,0 +1,1 @@
+"""What is deployed: the stack, one construct a file."""

@@ -1,0 +1,1 @@
+"""Thin handlers, one Lambda function a file."""
