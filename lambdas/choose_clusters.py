@@ -1,0 +1,30 @@
+"""Compute the elbow: how close the counties lie to their centroids for each k, and the k that it suggests."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from jobs import recordio
+from jobs.kmeans import ELBOW_ROWS, choose_k, elbow
+from jobs.layout import RunLayout, Shard
+from lambdas.runtime import entry_point, settings
+from lambdas.storage import Bucket
+
+# "auto" picks between 5 and 12; a fixed k is shown among its neighbours.
+_RANGE = range(5, 13)
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    """Write elbow.json and return the number of clusters to train with."""
+    files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
+    shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]
+    enough = max(1, -(-ELBOW_ROWS // shards[0].rows))
+    chosen = shards[:: max(1, len(shards) // enough)]
+    points = np.concatenate([recordio.decode(results.read(files.projected_part(each.part))) for each in chosen])
+    fixed = settings().clusters
+    curve = elbow(points, sorted({*_RANGE} | ({fixed} if fixed != "auto" else set())))
+    results.write(files.elbow, json.dumps([asdict(point) for point in curve]).encode(), "application/json")
+    return {"clusters": choose_k(curve) if fixed == "auto" else fixed}

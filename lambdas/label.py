@@ -1,0 +1,35 @@
+"""Label one shard through the k-means endpoint: a part of the result, and its statistics."""
+
+from typing import Any
+
+from jobs import recordio
+from jobs.kmeans import centroids_from_artifact
+from jobs.labels import labeled_rows, read_regions
+from jobs.layout import RunLayout, Shard
+from jobs.statistics import Scaling, SegmentStatistics
+from lambdas.inference import infer
+from lambdas.runtime import entry_point, settings
+from lambdas.storage import Bucket, read_uri
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    """Write the shard's labeled rows and statistics, and say how many rows there are."""
+    files, shard, results = RunLayout(event["run_id"]), Shard(**event["shard"]), Bucket(settings().results_bucket)
+    projected = results.read(files.projected_part(shard.part))
+    labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
+    regions = read_regions(results.read_range(files.regions, shard.regions_start, shard.regions_end))
+    components = recordio.decode(projected)
+    statistics = SegmentStatistics.of_shard(
+        scaled=recordio.decode(results.read(files.train_part(shard.part))),
+        components=components,
+        labels=labels,
+        distances=distances,
+        regions=regions,
+        scaling=Scaling.from_json(results.read(files.scaler)),
+        clusters=len(centroids_from_artifact(read_uri(event["artifacts"]))),
+        first_row=shard.first_row,
+    )
+    results.write(files.statistics_part(shard.part), statistics.to_bytes())
+    results.write(files.labeled_part(shard.part), labeled_rows(regions, components, labels, distances), "text/csv")
+    return {"rows": shard.rows}

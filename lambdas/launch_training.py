@@ -1,0 +1,62 @@
+"""Launch a stage's training job."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from jobs.requests import training_job
+from lambdas.errors import code_of
+from lambdas.launching import Attempt, launch, redrives_of
+from lambdas.runtime import client, entry_point, settings
+
+
+class TrainingLauncher:
+    """Launches training jobs for one event."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self.instance_types = settings().training_instance_types
+        self._event = event
+
+    def find(self, name: str) -> Attempt | None:
+        """Return the training job of that name, if there is one."""
+        try:
+            job = client("sagemaker").describe_training_job(TrainingJobName=name)
+        except ClientError as error:
+            if code_of(error) == "ValidationException":  # "Requested resource not found."
+                return None
+            raise
+        return Attempt(
+            arn=job["TrainingJobArn"],
+            instance_type=job["ResourceConfig"]["InstanceType"],
+            status=job["TrainingJobStatus"],
+            failure_reason=job.get("FailureReason", ""),
+        )
+
+    def create(self, name: str, instance_type: str) -> None:
+        """Create the training job; one that exists since a moment ago is as good."""
+        event = self._event
+        body = training_job(
+            settings(),
+            event["stage"],
+            run_id=event["run_id"],
+            execution_arn=event["execution"]["Id"],
+            name=name,
+            instance_type=instance_type,
+            rows=event["rows"],
+            features=event["features"],
+            # The elbow's choice, where the state machine made one.
+            clusters=event.get("clusters", settings().clusters),
+        )
+        try:
+            client("sagemaker").create_training_job(**body)
+        except ClientError as error:
+            if code_of(error) != "ResourceInUse":
+                raise
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    """Launch ``event["stage"]``'s training job and return its name and instance type."""
+    return dict(
+        launch(TrainingLauncher(event), settings(), event["stage"], event["run_id"], redrives_of(event["execution"]))
+    )

@@ -1,0 +1,21 @@
+"""Project one shard through the PCA endpoint and keep the largest components."""
+
+from typing import Any
+
+from jobs import recordio
+from jobs.layout import RunLayout, Shard
+from jobs.pca import PcaModel
+from lambdas.inference import infer
+from lambdas.runtime import entry_point, settings
+from lambdas.storage import Bucket, read_uri
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    """Write the shard's kept components, and say how many there are."""
+    files, shard, results = RunLayout(event["run_id"]), Shard(**event["shard"]), Bucket(settings().results_bucket)
+    model = PcaModel.from_artifact(read_uri(event["artifacts"]))
+    (projections,) = infer(event["endpoint"], results.read(files.train_part(shard.part)), shard, "projection")
+    kept = model.largest(projections, model.components_to_keep(settings().variance_to_keep))
+    results.write(files.projected_part(shard.part), recordio.encode(kept))
+    return {"components": kept.shape[1], "rows": shard.rows}

@@ -1,0 +1,31 @@
+"""Objects in S3 too large to hold: read and written as streams.
+
+Apart from ``storage`` because importing smart_open takes a quarter of a second that most functions needn't spend.
+"""
+
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import smart_open.s3
+
+from lambdas.runtime import client
+
+_READ_BYTES = 1024 * 1024
+# S3's minimum for a part is 5 MiB: small parts keep memory flat, 10,000 of them still hold 80 GiB.
+_PART_BYTES = 8 * 1024 * 1024
+
+
+def reader(bucket: str, key: str, version_id: str | None) -> BinaryIO:
+    """Open one version of an object for reading."""
+    stream: BinaryIO = smart_open.s3.open(
+        bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3")
+    )
+    return stream
+
+
+def writer(bucket: str, key: str) -> AbstractContextManager[BinaryIO]:
+    """Open an object for writing in parts; after an exception inside the ``with`` block it doesn't appear."""
+    stream: BinaryIO = smart_open.s3.open(
+        bucket, key, "wb", min_part_size=_PART_BYTES, client=client("s3")
+    )
+    return stream

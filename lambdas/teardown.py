@@ -1,0 +1,25 @@
+"""Tear down what one stage of a run left in SageMaker; asked again until nothing is pending."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.requests import resource_name
+from lambdas.errors import named_error
+from lambdas.leftovers import find, remove
+from lambdas.runtime import count, entry_point, settings
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
+    prefix = resource_name(settings().stack, event["run_id"], event["stage"])
+    pending = [str(each) for each in remove(find(prefix))]
+    waited = (datetime.now(UTC) - datetime.fromisoformat(event["started"])).total_seconds()
+    if pending and waited > settings().teardown_timeout_seconds:
+        count(TeardownTimeouts=1)
+        raise named_error(
+            "TeardownTimedOut",
+            f"still there after {waited:.0f} s: {', '.join(pending)}; the janitor goes on every 15 minutes, "
+            "or delete them by hand (docs/operations.md)",
+        )
+    return {"pending": pending}
