@@ -1,0 +1,108 @@
+# Every target sets up what it needs; a second time that is quick.
+#   make run                     the synthetic census through the whole stack, on this machine
+#   make run CSV=path OUT=dir    any census CSV
+#   make test                    everything that CI runs
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFORMANCE := .venv-conformance
+READY := $(VENV)/.ready
+NPM_READY := node_modules/.ready
+CONFORMANCE_READY := $(CONFORMANCE)/.ready
+
+# CDK's runtime warns of Node releases it hasn't been tested with.
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
+	bench audit docs format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.txt requirements-dev.txt constraints.txt layers/base/requirements.txt layers/science/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python is $$($(PYTHON) --version); 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Installing the Python packages into $(VENV) (once, some minutes)…"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(NPM_READY): package.json package-lock.json
+	@command -v node >/dev/null || { echo "node is missing; Node.js 20 or newer is needed" >&2; exit 1; }
+	@echo "Installing the npm packages…"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(CONFORMANCE_READY): requirements-conformance.txt
+	@echo "Installing MXNet and the SageMaker SDK into $(CONFORMANCE) (once, some minutes)…"
+	@test -x $(CONFORMANCE)/bin/python || $(PYTHON) -m venv $(CONFORMANCE)
+	@$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -r requirements-conformance.txt
+	@touch $@
+
+setup: $(READY) $(NPM_READY) ## Install what everything else needs
+
+run: setup ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir
+	@$(BIN)/python -m local run $(if $(CSV),"$(CSV)") $(if $(OUT),--out "$(OUT)")
+
+up: setup ## Keep the embedded AWS running, with the stack deployed
+	@$(BIN)/python -m local up
+
+status: setup ## List the runs of the running embedded AWS
+	@$(BIN)/python -m local status
+
+down: setup ## Stop it
+	@$(BIN)/python -m local down
+
+lint: setup ## ruff, mypy, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## Let ruff mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+unit: setup ## The tests that need no embedded AWS
+	@$(BIN)/pytest tests/unit
+
+conformance: setup $(CONFORMANCE_READY) ## Our formats and our SageMaker, judged by MXNet and the SageMaker SDK
+	@$(CONFORMANCE)/bin/python -m pytest tests/conformance
+
+browser: setup ## The report in a real browser
+	@$(BIN)/pytest tests/browser
+
+faults: setup ## Every SageMaker operation times every fault: print the matrix
+	@$(BIN)/python -m tests.local.faults
+
+permissions: setup ## Granted, used and refused, per role
+	@$(BIN)/python -m local.permissions
+
+test: lint conformance ## Everything
+	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance
+
+synth: setup ## Synthesize the template into cdk.out
+	@npx cdk synth --quiet
+
+deploy: setup ## Deploy to the AWS account that your credentials name
+	@npx cdk deploy
+
+destroy: setup ## Delete the stack; buckets with data stay
+	@npx cdk destroy
+
+bench: setup $(CONFORMANCE_READY) ## Measure, as ratios against named references
+	@$(BIN)/python -m bench
+
+audit: setup ## Known vulnerabilities and licences of all pins
+	@$(BIN)/pip-audit --progress-spinner off -r constraints.txt --no-deps --disable-pip || true
+	@npm audit || true
+	@$(BIN)/pip-licenses --order=license --format=markdown
+
+docs: setup ## Write the documents that are generated
+	@$(BIN)/python -m infra.settings_docs
+	@$(BIN)/python -m infra.diagram
+
+clean: ## Remove everything that make installed or wrote
+	rm -rf $(VENV) $(CONFORMANCE) node_modules cdk.out build .local results out jobs/vendor
