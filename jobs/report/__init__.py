@@ -1,0 +1,5 @@
+"""The HTML report of a run: one file that opens offline."""
+
+from jobs.report.page import RunReport
+
+__all__ = ["RunReport"]

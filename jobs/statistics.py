@@ -1,0 +1,365 @@
+"""Everything that segments and report need to know of the rows, in a size that does not grow with them.
+
+The Label function reduces its shard to a `SegmentStatistics`; Publish merges them. Only the rows
+themselves (for the map and the table) grow, and they are kept up to `MAX_LISTED_ROWS`.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Self
+
+import numpy as np
+
+HISTOGRAM_BINS = 50  # the notebook's commute histograms
+EXEMPLARS = 8  # nearest and farthest rows kept a segment
+SAMPLE_ROWS = 4_096  # silhouettes compare every pair: 4,096 rows take half a second
+MAX_LISTED_ROWS = 100_000  # more make a report that no browser enjoys
+
+_WHOLE_TOLERANCE = 0.01  # float32 features come back from 0..1 with an error of about 1e-7 of their range
+_FLOAT32_ERROR = 1.2e-7
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What Prepare did to the CSV, from scaler.json: per feature its range, and which rows it left out.
+
+    Attributes
+    ----------
+    features
+        The d feature names, in column order.
+    minimum, maximum
+        (d,) in original units; scaled 0 is the minimum, scaled 1 the maximum.
+    rows_read, rows_dropped, rows_kept
+        Counts of the CSV's rows.
+    dropped_regions
+        The first dropped rows, each ``{"row", "id", "name", "empty_columns"}``.
+    constant_features
+        Columns with one value only, each ``{"name", "value"}``: kept out of the model.
+    """
+
+    features: tuple[str, ...]
+    minimum: np.ndarray
+    maximum: np.ndarray
+    rows_read: int
+    rows_dropped: int
+    rows_kept: int
+    dropped_regions: tuple[Mapping[str, Any], ...] = ()
+    constant_features: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read scaler.json."""
+        document = json.loads(text)
+        rows = document["rows"]
+        return cls(
+            features=tuple(document["features"]),
+            minimum=np.array(document["minimum"], dtype=np.float64),
+            maximum=np.array(document["maximum"], dtype=np.float64),
+            rows_read=rows["read"],
+            rows_dropped=rows["dropped"],
+            rows_kept=rows["kept"],
+            dropped_regions=tuple(document.get("dropped_regions", ())),
+            constant_features=tuple(document.get("constant_features", ())),
+        )
+
+    @property
+    def range(self) -> np.ndarray:
+        """(d,) maximum - minimum."""
+        span: np.ndarray = self.maximum - self.minimum
+        return span
+
+    def original(self, scaled: np.ndarray) -> np.ndarray:
+        """Bring scaled features (..., d) back to original units."""
+        values: np.ndarray = scaled * self.range + self.minimum
+        return values
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The names of a shard's rows, as regions.csv holds them, all of one length."""
+
+    ids: Sequence[str]
+    states: Sequence[str]
+    counties: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labeled rows: where each lies in component space and what it is called.
+
+    Attributes
+    ----------
+    index
+        (n,) the row's place in the run, from 0.
+    labels
+        (n,) its segment's label.
+    distances
+        (n,) Euclidean distance to its segment's centroid.
+    components
+        (n, c) largest first.
+    ids, states, counties
+        n strings each.
+    """
+
+    index: np.ndarray
+    labels: np.ndarray
+    distances: np.ndarray
+    components: np.ndarray
+    ids: tuple[str, ...]
+    states: tuple[str, ...]
+    counties: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def names(self) -> list[str]:
+        """State-County of each row, as people know it."""
+        return [f"{state}-{county}" for state, county in zip(self.states, self.counties, strict=True)]
+
+    def take(self, chosen: np.ndarray) -> "Rows":
+        """Pick the rows at these places, in that order."""
+        return Rows(
+            self.index[chosen],
+            self.labels[chosen],
+            self.distances[chosen],
+            self.components[chosen],
+            tuple(self.ids[i] for i in chosen),
+            tuple(self.states[i] for i in chosen),
+            tuple(self.counties[i] for i in chosen),
+        )
+
+    def join(self, other: "Rows") -> "Rows":
+        """Append the other's rows to these."""
+        return Rows(
+            np.concatenate([self.index, other.index]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.distances, other.distances]),
+            np.concatenate([self.components, other.components]),
+            self.ids + other.ids,
+            self.states + other.states,
+            self.counties + other.counties,
+        )
+
+    def exemplars(self, *, nearest: bool) -> "Rows":
+        """Pick the few rows of each segment that lie nearest to (or farthest from) its centroid."""
+        sign = 1 if nearest else -1
+        order = np.lexsort((self.index, sign * self.distances, self.labels))
+        labels = self.labels[order]
+        rank = np.arange(len(order)) - np.searchsorted(labels, labels)
+        return self.take(order[rank < EXEMPLARS])
+
+
+@dataclass(frozen=True)
+class SegmentStatistics:
+    """Mergeable statistics of labeled rows; features are in scaled units (0..1).
+
+    Attributes
+    ----------
+    counts
+        (k,) rows a segment.
+    sums, squares
+        (k, d) sums and sums of squares of the features.
+    histogram
+        (k, d, HISTOGRAM_BINS) rows in equal bins over 0..1.
+    squared_distances
+        (k,) sum of squared distances to the own centroid.
+    whole
+        (d,) True where every value seen was a whole number in original units.
+    nearest, farthest
+        The rows nearest to and farthest from each centroid.
+    sample, sample_features
+        An even sample of all rows (the same whatever the shards), and its scaled features.
+    listed
+        All rows, or None once a run has more than MAX_LISTED_ROWS.
+    """
+
+    counts: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+    histogram: np.ndarray
+    squared_distances: np.ndarray
+    whole: np.ndarray
+    nearest: Rows
+    farthest: Rows
+    sample: Rows
+    sample_features: np.ndarray
+    listed: Rows | None
+
+    @classmethod
+    def of_shard(
+        cls,
+        *,
+        scaled: np.ndarray,
+        components: np.ndarray,
+        labels: np.ndarray,
+        distances: np.ndarray,
+        regions: Regions,
+        scaling: Scaling,
+        clusters: int,
+        first_row: int,
+    ) -> Self:
+        """Reduce one shard.
+
+        Parameters
+        ----------
+        scaled
+            (n, d) the scaled features.
+        components
+            (n, c) the kept components, largest first.
+        labels, distances
+            (n,) as the k-means endpoint answered.
+        regions
+            The rows' names.
+        scaling
+            Of the whole run; its `rows_kept` decides whether the rows are listed.
+        clusters
+            k, the number of segments.
+        first_row
+            The place of the shard's first row in the run.
+        """
+        labels = np.asarray(labels).astype(np.int64)
+        rows = Rows(
+            index=first_row + np.arange(len(labels), dtype=np.int64),
+            labels=labels,
+            distances=np.asarray(distances, dtype=np.float64),
+            components=np.asarray(components, dtype=np.float32),
+            ids=tuple(regions.ids),
+            states=tuple(regions.states),
+            counties=tuple(regions.counties),
+        )
+        values = np.asarray(scaled, dtype=np.float64)
+        member = (labels == np.arange(clusters)[:, None]).astype(np.float64)  # (k, n)
+        chosen = _even_sample(rows.index)
+        return cls(
+            counts=np.bincount(labels, minlength=clusters),
+            sums=member @ values,
+            squares=member @ values**2,
+            histogram=_histogram(values, labels, clusters),
+            squared_distances=member @ rows.distances**2,
+            whole=_whole(scaling.original(values), scaling.range),
+            nearest=rows.exemplars(nearest=True),
+            farthest=rows.exemplars(nearest=False),
+            sample=rows.take(chosen),
+            sample_features=np.asarray(scaled, dtype=np.float32)[chosen],
+            listed=rows if scaling.rows_kept <= MAX_LISTED_ROWS else None,
+        )
+
+    @classmethod
+    def merge(cls, parts: Iterable["SegmentStatistics"]) -> "SegmentStatistics":
+        """Merge the statistics of shards, given in the order of their rows.
+
+        Raises
+        ------
+        ValueError
+            There is no part.
+        """
+        waiting = iter(parts)
+        first = next(waiting, None)
+        if first is None:
+            raise ValueError("no statistics to merge: the run has no shard")
+        return reduce(_merge, waiting, first)
+
+    def to_bytes(self) -> bytes:
+        """Pack into an .npz; strings as JSON, so that nothing is pickled."""
+        arrays: dict[str, np.ndarray] = {name: getattr(self, name) for name in _ARRAYS}
+        for name in _ROWS:
+            rows: Rows | None = getattr(self, name)
+            if rows is not None:
+                arrays |= _pack(name, rows)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **arrays)
+        return packed.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Unpack what `to_bytes` packed."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+            for name in _ROWS:
+                fields[name] = _unpack(name, arrays) if f"{name}.index" in arrays else None
+            return cls(**fields)
+
+    @property
+    def rows(self) -> int:
+        """Labeled rows in all."""
+        return int(self.counts.sum())
+
+    @property
+    def mean_squared_distance(self) -> float:
+        """Mean squared distance of the rows to their centroids: k-means' own measure."""
+        return float(self.squared_distances.sum() / max(self.rows, 1))
+
+
+_ARRAYS = ("counts", "sums", "squares", "histogram", "squared_distances", "whole", "sample_features")
+_ROWS = ("nearest", "farthest", "sample", "listed")
+_COLUMNS = ("index", "labels", "distances", "components")
+_STRINGS = ("ids", "states", "counties")
+
+
+def _merge(one: SegmentStatistics, other: SegmentStatistics) -> SegmentStatistics:
+    sample = one.sample.join(other.sample)
+    chosen = _even_sample(sample.index)
+    listed = None
+    if one.listed is not None and other.listed is not None:
+        listed = one.listed.join(other.listed)
+    return SegmentStatistics(
+        counts=one.counts + other.counts,
+        sums=one.sums + other.sums,
+        squares=one.squares + other.squares,
+        histogram=one.histogram + other.histogram,
+        squared_distances=one.squared_distances + other.squared_distances,
+        whole=one.whole & other.whole,
+        nearest=one.nearest.join(other.nearest).exemplars(nearest=True),
+        farthest=one.farthest.join(other.farthest).exemplars(nearest=False),
+        sample=sample.take(chosen),
+        sample_features=np.concatenate([one.sample_features, other.sample_features])[chosen],
+        listed=listed,
+    )
+
+
+def _histogram(values: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
+    columns = values.shape[1]
+    bins = np.clip((values * HISTOGRAM_BINS).astype(np.int64), 0, HISTOGRAM_BINS - 1)
+    cell = (labels[:, None] * columns + np.arange(columns)) * HISTOGRAM_BINS + bins
+    size = clusters * columns * HISTOGRAM_BINS
+    return np.bincount(cell.ravel(), minlength=size).reshape(clusters, columns, HISTOGRAM_BINS)
+
+
+def _whole(original: np.ndarray, span: np.ndarray) -> np.ndarray:
+    tolerance = np.maximum(_WHOLE_TOLERANCE, _FLOAT32_ERROR * span)
+    whole: np.ndarray = (np.abs(original - np.rint(original)) <= tolerance).all(axis=0)
+    return whole
+
+
+def _even_sample(index: np.ndarray) -> np.ndarray:
+    """Places of the SAMPLE_ROWS rows with the smallest hash of their index, in row order.
+
+    The hash (splitmix64's finalizer) depends on nothing but the row's place in the run, so merging
+    samples of shards gives the very sample of the whole.
+    """
+    if len(index) <= SAMPLE_ROWS:
+        return np.argsort(index, kind="stable")
+    x = index.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    hashed = x ^ (x >> np.uint64(31))
+    chosen = np.argsort(hashed, kind="stable")[:SAMPLE_ROWS]
+    return chosen[np.argsort(index[chosen], kind="stable")]
+
+
+def _pack(name: str, rows: Rows) -> dict[str, np.ndarray]:
+    packed: dict[str, np.ndarray] = {f"{name}.{column}": getattr(rows, column) for column in _COLUMNS}
+    for column in _STRINGS:
+        packed[f"{name}.{column}"] = np.frombuffer(json.dumps(getattr(rows, column)).encode(), dtype=np.uint8)
+    return packed
+
+
+def _unpack(name: str, arrays: Mapping[str, np.ndarray]) -> Rows:
+    columns: dict[str, Any] = {column: arrays[f"{name}.{column}"] for column in _COLUMNS}
+    for column in _STRINGS:
+        columns[column] = tuple(json.loads(arrays[f"{name}.{column}"].tobytes()))
+    return Rows(**columns)

@@ -1,0 +1,140 @@
+"""A whole run computed here, without any service: for tests of what comes after labeling."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jobs.kmeans import ElbowPoint, distances
+from jobs.pca import PcaModel
+from jobs.segments import SegmentsDocument, describe
+from jobs.statistics import Regions, Scaling, SegmentStatistics
+
+REAL_CENSUS = Path(__file__).parents[2] / "shared" / "data" / "Census_Data_for_SageMaker.csv"
+
+# The centroids that SageMaker's k-means found for the real file on 2019-03-08, with the components' signs
+# of that run (`RECORDED_AUTAUGA` fixes them).
+RECORDED_CENTROIDS = np.array(
+    [
+        [0.368001163, 0.226354256, 0.0788291916, 0.261262119, 0.0961402357, -0.0505092032, 0.0357557014],
+        [-0.0732245147, 0.105659112, 0.113722928, -0.0633113831, -0.0395483039, 0.0466217995, -0.0219286084],
+        [1.31537044, -0.257377833, -0.157875896, -0.415273398, -0.1253701, 0.11666587, 0.16248174],
+        [-0.162926733, 0.0453134663, -0.300800741, 0.0725739002, -0.0414044, 0.059064433, 0.000824726187],
+        [0.309595257, -0.15797697, -0.162361398, -0.185713798, 0.13846083, -0.114379212, -0.0649842843],
+        [-0.26934725, 0.00837490428, -0.0181501284, -0.0730615258, 0.00457714126, -0.080983296, -0.0125052175],
+        [-0.239941925, -0.317158133, 0.106285624, 0.0489501953, 0.0487177409, -0.00673310785, 0.110704802],
+        [0.205574751, -0.447796524, 0.0854142755, 0.198281378, -0.112922713, -0.0160498768, -0.151252389],
+    ]
+)
+RECORDED_AUTAUGA = np.array([-0.060274, 0.160527, -0.088356, 0.12048, -0.010824, 0.040452, 0.025895])
+RECORDED_SIZES = [390, 994, 92, 449, 218, 595, 339, 141]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's results, and the table of complete rows they were computed from."""
+
+    table: pd.DataFrame
+    values: np.ndarray
+    scaled: np.ndarray
+    components: np.ndarray
+    labels: np.ndarray
+    scaling: Scaling
+    pca: PcaModel
+    centroids: np.ndarray
+    statistics: SegmentStatistics
+    document: SegmentsDocument
+
+
+def segment_table(
+    table: pd.DataFrame, *, kept: int, centroids: np.ndarray | None = None, clusters: int = 8, shard: int = 1000
+) -> Run:
+    """Segment a census table whose first three columns are id, State and County."""
+    read = len(table)
+    dropped = table[table.isna().any(axis=1)]
+    table = table.dropna().reset_index(drop=True)
+    features = list(table.columns[3:])
+    values = table[features].to_numpy(dtype=float)
+    scaling = Scaling.from_json(
+        json.dumps(
+            {
+                "features": features,
+                "minimum": values.min(axis=0).tolist(),
+                "maximum": values.max(axis=0).tolist(),
+                "rows": {"read": read, "dropped": read - len(table), "kept": len(table)},
+                "dropped_regions": [
+                    {
+                        "row": int(i) + 2,
+                        "id": str(row.iloc[0]),
+                        "name": f"{row['State']}-{row['County']}",
+                        "empty_columns": [column for column in features if pd.isna(row[column])],
+                    }
+                    for i, row in dropped.iterrows()
+                ],
+            }
+        )
+    )
+    scaled = ((values - scaling.minimum) / scaling.range).astype(np.float32)
+    pca = fit_pca(scaled)
+    components = ((scaled - pca.mean) @ pca.components[:, :kept]).astype(np.float32)
+    if centroids is None:
+        centroids = _fit_kmeans(components, clusters)
+    else:
+        # turn the recorded signs as PcaModel turns them
+        autauga = table.index[(table["State"] == "Alabama") & (table["County"] == "Autauga")][0]
+        centroids = centroids * np.sign(RECORDED_AUTAUGA * components[autauga])
+    to_centroids = distances(components, centroids)
+    labels = to_centroids.argmin(axis=1)
+    statistics = SegmentStatistics.merge(
+        SegmentStatistics.of_shard(
+            scaled=scaled[start : start + shard],
+            components=components[start : start + shard],
+            labels=labels[start : start + shard],
+            distances=to_centroids.min(axis=1)[start : start + shard],
+            regions=Regions(*(table.iloc[start : start + shard, column].astype(str).tolist() for column in range(3))),
+            scaling=scaling,
+            clusters=len(centroids),
+            first_row=start,
+        )
+        for start in range(0, len(table), shard)
+    )
+    document = describe(
+        statistics,
+        run_id="census-test",
+        scaling=scaling,
+        pca=pca,
+        centroids=centroids,
+        elbow=RECORDED_ELBOW,
+    )
+    return Run(table, values, scaled, components, labels, scaling, pca, centroids, statistics, document)
+
+
+# The mean distances that scikit-learn finds on the real file's seven components.
+RECORDED_ELBOW = [
+    ElbowPoint(k, mean)
+    for k, mean in zip(range(5, 13), [0.3434, 0.3261, 0.3102, 0.2984, 0.2905, 0.2838, 0.2779, 0.2724], strict=True)
+]
+
+
+def fit_pca(scaled: np.ndarray) -> PcaModel:
+    """Fit by SVD in float64, stored ascending as SageMaker does, one component less than features."""
+    mean = scaled.astype(float).mean(axis=0)
+    _, s, vt = np.linalg.svd(scaled - mean, full_matrices=False)
+    keep = max(scaled.shape[1] - 1, 1)
+    return PcaModel.from_arrays(s[:keep][::-1], vt[:keep][::-1].T, mean[None, :])
+
+
+def _fit_kmeans(components: np.ndarray, clusters: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
+    centroids: np.ndarray = KMeans(clusters, n_init=2, random_state=0).fit(components).cluster_centers_
+    return centroids
+
+
+@cache
+def real_run() -> Run:
+    """Segment the real file by the recorded centroids."""
+    return segment_table(pd.read_csv(REAL_CENSUS), kept=7, centroids=RECORDED_CENTROIDS)
