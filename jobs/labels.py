@@ -28,9 +28,7 @@ def header(components: int) -> bytes:
     return (",".join(["CensusId", "State", "County", *names, "label", "distance", "segment"]) + "\n").encode()
 
 
-def labeled_rows(
-    regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray
-) -> bytes:
+def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> bytes:
     """Return a part of labeled_counties.csv: its rows, with marks for the segments' names.
 
     Parameters

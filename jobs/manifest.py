@@ -184,7 +184,10 @@ class Manifest:
                 "bytes": source["size"],
                 "sha256": self.sha256,
             },
-            "execution": {"arn": self.execution["Id"], "redrives": int(self.execution.get("RedriveCount", 0))},
+            "execution": {
+                "arn": self.execution["Id"],
+                "redrives": int(self.execution.get("RedriveCount", 0)),
+            },
             "settings": self.settings.as_dict(),
             "training_jobs": [job.as_dict() for job in self.training],
             "endpoints": [endpoint.as_dict() for endpoint in self.endpoints],

@@ -39,9 +39,7 @@ def tags(stack: str, run_id: str, execution_arn: str) -> list[dict[str, str]]:
     ]
 
 
-def hyperparameters(
-    settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: int
-) -> dict[str, str]:
+def hyperparameters(settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: int) -> dict[str, str]:
     """Return a stage's hyperparameters, all strings as the API wants them.
 
     Parameters
@@ -121,9 +119,7 @@ def training_job(
     }
 
 
-def model(
-    settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str
-) -> dict[str, Any]:
+def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str) -> dict[str, Any]:
     """Return the body of CreateModel; `artifacts` is the S3 URI of a training job's model.tar.gz."""
     return {
         "ModelName": resource_name(settings.stack, run_id, stage),

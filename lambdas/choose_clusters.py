@@ -17,7 +17,7 @@ _RANGE = range(5, 13)
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Write elbow.json and return the number of clusters to train with."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]

@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 def named_error(name: str, message: str) -> Exception:
     """Return an exception that Step Functions sees under `name`."""
-    return type(name, (Exception,), {})(message)
+    error: Exception = type(name, (Exception,), {})(message)
+    return error
 
 
 def code_of(error: ClientError) -> str:

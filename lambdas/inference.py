@@ -24,6 +24,7 @@ def infer(endpoint: str, body: bytes, shard: Shard, *labels: str) -> list[np.nda
     for label in labels:
         if len(found[label]) != shard.rows:
             raise named_error(
-                "IncompleteAnswer", f"{endpoint} answered {len(found[label])} of {shard.part}'s {shard.rows} rows"
+                "IncompleteAnswer",
+                f"{endpoint} answered {len(found[label])} of {shard.part}'s {shard.rows} rows",
             )
     return [found[label] for label in labels]

@@ -13,9 +13,13 @@ from lambdas.storage import Bucket, read_uri
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Write the shard's labeled rows and statistics, and say how many rows there are."""
-    files, shard, results = RunLayout(event["run_id"]), Shard(**event["shard"]), Bucket(settings().results_bucket)
+    files, shard, results = (
+        RunLayout(event["run_id"]),
+        Shard(**event["shard"]),
+        Bucket(settings().results_bucket),
+    )
     projected = results.read(files.projected_part(shard.part))
     labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
     regions = read_regions(results.read_range(files.regions, shard.regions_start, shard.regions_end))

@@ -54,8 +54,14 @@ def _create(operation: Callable[..., Any], body: dict[str, Any]) -> None:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Launch ``event["stage"]``'s endpoint and return its name and instance type."""
     return dict(
-        launch(EndpointLauncher(event), settings(), event["stage"], event["run_id"], redrives_of(event["execution"]))
+        launch(
+            EndpointLauncher(event),
+            settings(),
+            event["stage"],
+            event["run_id"],
+            redrives_of(event["execution"]),
+        )
     )

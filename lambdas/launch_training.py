@@ -55,8 +55,14 @@ class TrainingLauncher:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Launch ``event["stage"]``'s training job and return its name and instance type."""
     return dict(
-        launch(TrainingLauncher(event), settings(), event["stage"], event["run_id"], redrives_of(event["execution"]))
+        launch(
+            TrainingLauncher(event),
+            settings(),
+            event["stage"],
+            event["run_id"],
+            redrives_of(event["execution"]),
+        )
     )

@@ -11,9 +11,13 @@ from lambdas.storage import Bucket, read_uri
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Write the shard's kept components, and say how many there are."""
-    files, shard, results = RunLayout(event["run_id"]), Shard(**event["shard"]), Bucket(settings().results_bucket)
+    files, shard, results = (
+        RunLayout(event["run_id"]),
+        Shard(**event["shard"]),
+        Bucket(settings().results_bucket),
+    )
     model = PcaModel.from_artifact(read_uri(event["artifacts"]))
     (projections,) = infer(event["endpoint"], results.read(files.train_part(shard.part)), shard, "projection")
     kept = model.largest(projections, model.components_to_keep(settings().variance_to_keep))

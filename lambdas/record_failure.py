@@ -16,16 +16,14 @@ from lambdas.storage import Bucket
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Write failure.json, notify and raise; or, redriven since, return the phase to resume at."""
     noted = event["failure"]
     if redrives_of(event["execution"]) > redrives_of(noted["execution"]):
         return {"phase": noted["phase"]}
     failure = Failure.of_event(event)
     document = json.dumps(failure.as_dict(), indent=2, ensure_ascii=False)
-    Bucket(settings().results_bucket).write(
-        RunLayout(failure.run_id).failure, document.encode(), "application/json"
-    )
+    Bucket(settings().results_bucket).write(RunLayout(failure.run_id).failure, document.encode(), "application/json")
     if failure.error == "InvalidCensus":
         count(FilesRefused=1)
     client("sns").publish(

@@ -29,7 +29,7 @@ def settings() -> RunSettings:
 
 
 @cache
-def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its client classes at run time
+def client(service: str) -> Any:
     """Return this environment's client of an AWS service."""
     return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
 
@@ -47,7 +47,7 @@ def entry_point(handler: Handler) -> Handler:
 
     @wraps(handler)
     @logger.inject_lambda_context(clear_state=True)
-    def wrapped(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+    def wrapped(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.append_keys(run_id=event.get("run_id"))
         try:
             with aws_errors():
@@ -59,5 +59,3 @@ def entry_point(handler: Handler) -> Handler:
         return result
 
     return wrapped
-
-

@@ -39,7 +39,7 @@ class Source:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Start the run of the event's object version, once."""
     source = Source.of_event(event)
     if source.key.endswith("/"):

@@ -4,7 +4,7 @@ Apart from ``storage`` because importing smart_open takes a quarter of a second 
 """
 
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import smart_open.s3
 
@@ -15,17 +15,11 @@ _READ_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024
 
 
-def reader(bucket: str, key: str, version_id: str | None) -> BinaryIO:
+def reader(bucket: str, key: str, version_id: str | None) -> BufferedIOBase:
     """Open one version of an object for reading."""
-    stream: BinaryIO = smart_open.s3.open(
-        bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3")
-    )
-    return stream
+    return smart_open.s3.open(bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3"))
 
 
-def writer(bucket: str, key: str) -> AbstractContextManager[BinaryIO]:
+def writer(bucket: str, key: str) -> AbstractContextManager[BufferedIOBase]:
     """Open an object for writing in parts; after an exception inside the ``with`` block it doesn't appear."""
-    stream: BinaryIO = smart_open.s3.open(
-        bucket, key, "wb", min_part_size=_PART_BYTES, client=client("s3")
-    )
-    return stream
+    return smart_open.s3.open(bucket, key, "wb", min_part_size=_PART_BYTES, client=client("s3"))

@@ -15,7 +15,7 @@ from lambdas.runtime import client, count, entry_point, logger, settings
 
 
 @entry_point
-def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Remove what no running execution owns, and say what was found and what is still pending."""
     running = cache(_is_running)  # an execution's status is asked for once a sweep
     leaks = [each for each in find(f"{settings().stack}-") if _is_leak(each, running)]
@@ -25,7 +25,7 @@ def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: A
     return {"found": [str(each) for each in leaks], "pending": [str(each) for each in remove(leaks)]}
 
 
-def _is_leak(resource: Resource, running: Any) -> bool:  # noqa: ANN401 - functools.cache's own type
+def _is_leak(resource: Resource, running: Any) -> bool:
     try:
         found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
     except ClientError as error:

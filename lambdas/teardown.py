@@ -10,7 +10,7 @@ from lambdas.runtime import count, entry_point, settings
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
     prefix = resource_name(settings().stack, event["run_id"], event["stage"])
     pending = [str(each) for each in remove(find(prefix))]
