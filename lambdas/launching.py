@@ -85,7 +85,7 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
                     raise
                 refusal = named_error("ResourceLimitExceeded", f"{wanted[0]}: {message_of(error)}")
             else:
-                logger.info("launched", name=name, instance_type=wanted[0])
+                logger.info("launched", resource=name, instance_type=wanted[0])
                 return {"name": name, "instance_type": wanted[0]}
         else:
             _check_ours(attempt.arn, run_id)

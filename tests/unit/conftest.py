@@ -1,0 +1,35 @@
+"""What the unit tests share."""
+
+import pytest
+
+from jobs.run_settings import RunSettings
+
+
+@pytest.fixture
+def settings() -> RunSettings:
+    """Settings of a stack with two instance types to fall back on."""
+    return RunSettings(
+        stack="census-segmentation",
+        incoming_bucket="incoming-bucket",
+        results_bucket="results-bucket",
+        execution_role_arn="arn:aws:iam::123456789012:role/sagemaker",
+        images={
+            "pca": "382416733822.dkr.ecr.us-east-1.amazonaws.com/pca:1",
+            "kmeans": "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1",
+        },
+        training_instance_types=["ml.c4.xlarge", "ml.m5.large"],
+        training_instance_count=1,
+        training_volume_gb=10,
+        training_timeout_seconds=1800,
+        hosting_instance_types=["ml.t2.medium", "ml.m5.large"],
+        hosting_instance_count=1,
+        num_components=None,
+        variance_to_keep=0.8,
+        clusters=8,
+        pca_mini_batch_size=500,
+        teardown_timeout_seconds=1800,
+        kms_key_arn=None,
+        topic_arn="arn:aws:sns:us-east-1:123456789012:runs",
+        state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:census-segmentation",
+        code_version="1.0.0",
+    )
