@@ -1,0 +1,166 @@
+"""A process that has the functions' libraries loaded, and forks one execution environment after another.
+
+A cold start on AWS costs a second of somebody else's processor; a dozen of them on two local cores
+would take longer than the run. Loading pandas and its kin once, and forking, makes a cold start
+take milliseconds, while the function itself is still run by AWS's own runtime client
+(``awslambdaric``) in a process of its own, with its own environment variables and credentials.
+
+The host is started by :mod:`local.function_processes` with one socket, its standard input. Each
+datagram on it carries two descriptors: a socket to talk to the new environment's owner, and the
+pipe that takes its output. On the first of them the owner sends the environment's variables; the
+host answers ``{"pid": …}`` at once and ``{"status": …}`` (a wait status) when it has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+PRELOADED = (
+    "boto3",
+    "aws_lambda_powertools",
+    "awslambdaric.bootstrap",
+    "smart_open",
+    "numpy",
+    "pandas",
+    "scipy.spatial",
+    "sklearn.cluster",
+    "altair",
+)
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve fork requests until the owner closes the socket; then end every environment."""
+    die_with_parent()
+    _leave_no_trace()
+    control = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.set_wakeup_fd(wake_writer)
+    children: dict[int, socket.socket] = {}
+    to_load = list(PRELOADED)
+    try:
+        while True:
+            # Requests come first: the next library is loaded only while nobody waits.
+            ready, _, _ = select.select([control, wake_reader], [], [], 0 if to_load else None)
+            if wake_reader in ready:
+                os.read(wake_reader, 4096)
+                _report_ended(children)
+            if control in ready:
+                _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+                if not descriptors:
+                    return
+                _start(descriptors, children, control)
+            elif to_load and not ready:
+                with contextlib.suppress(ImportError):  # the function that needs it will say so itself
+                    importlib.import_module(to_load.pop(0))
+                gc.collect()
+                gc.freeze()  # the collector then leaves the pages that the environments share alone
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux; elsewhere the socket's end does)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _leave_no_trace() -> None:
+    """Let functions import their own deployment package, never this checkout."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
+    for name in [name for name in sys.modules if name.split(".")[0] == "local"]:
+        del sys.modules[name]
+
+
+def _report_ended(children: dict[int, socket.socket]) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        owner = children.pop(pid, None)
+        if owner is not None:
+            with contextlib.suppress(OSError), owner:
+                owner.sendall(json.dumps({"status": status}).encode() + b"\n")
+
+
+def _start(descriptors: list[int], children: dict[int, socket.socket], control: socket.socket) -> None:
+    owner, output = socket.socket(fileno=descriptors[0]), descriptors[1]
+    pid = os.fork()
+    if pid == 0:
+        for other in (control, *children.values()):
+            other.close()
+        _become_environment(owner, output)
+    os.close(output)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)
+    children[pid] = owner
+    with contextlib.suppress(OSError):
+        owner.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+
+
+def _become_environment(owner: socket.socket, output: int) -> NoReturn:
+    """Turn the forked process into an execution environment, and end with it."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        die_with_parent()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        with owner, owner.makefile("rb") as request:
+            variables: dict[str, str] = json.loads(request.readline())
+        _run_function(variables)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _run_function(variables: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    root = variables["LAMBDA_TASK_ROOT"]
+    os.chdir(root)
+    sys.path.insert(0, root)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    # It reads its settings from the environment when it is loaded.
+    for name in ("awslambdaric.bootstrap", "awslambdaric.__main__"):
+        sys.modules.pop(name, None)
+    sys.argv = ["bootstrap", variables["_HANDLER"]]
+    importlib.import_module("awslambdaric.__main__").main(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

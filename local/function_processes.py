@@ -1,0 +1,121 @@
+"""Processes for Python functions, forked by :mod:`local.function_host`, as their owner sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+_PAGE = resource.getpagesize()
+
+
+class FunctionHost:
+    """The process of :mod:`local.function_host`, as seen by its owner."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local.function_host"],
+                stdin=theirs.fileno(),
+            )
+
+    def start(self, variables: Mapping[str, str], memory_mb: int) -> EnvironmentProcess:
+        """Fork an execution environment with exactly these environment variables."""
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe()
+        try:
+            with self._lock:
+                socket.send_fds(self._control, [b"f"], [theirs.fileno(), writer])
+        finally:
+            theirs.close()
+            os.close(writer)
+        ours.sendall(json.dumps(dict(variables)).encode() + b"\n")
+        return EnvironmentProcess(ours, os.fdopen(reader, "rb"), memory_mb)
+
+    def stop(self) -> None:
+        """End the host and every environment that it has forked."""
+        self._control.close()
+        self.process.terminate()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class EnvironmentProcess:
+    """A forked execution environment with the face of :class:`subprocess.Popen` that ministack uses.
+
+    Parameters
+    ----------
+    owner
+        The socket on which the host tells the process's id and its end.
+    stdout
+        Everything the function writes.
+    memory_mb
+        The function's memory size; beyond it the process is killed, as on AWS.
+    """
+
+    def __init__(self, owner: socket.socket, stdout: BinaryIO, memory_mb: int) -> None:
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._owner = owner
+        self._memory_bytes = memory_mb * 1024 * 1024
+        self._messages = owner.makefile("rb")
+        self._lock = threading.Lock()
+        self.pid: int = json.loads(self._messages.readline() or b'{"pid": 0}')["pid"]
+        self._shared_bytes = self._anonymous_bytes()  # what it has of the host's, and didn't allocate
+
+    def poll(self) -> int | None:
+        """Return the exit code once the process has ended; kill it when it holds too much memory."""
+        if self.returncode is None and self._anonymous_bytes() - self._shared_bytes > self._memory_bytes:
+            self.kill()
+        return self._collect(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the process's end, or raise :class:`subprocess.TimeoutExpired`."""
+        code = self._collect(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("function", timeout or 0.0)
+        return code
+
+    def kill(self) -> None:
+        """Kill the environment with everything that it has started."""
+        if self.returncode is None and self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    terminate = kill  # AWS doesn't ask an environment without extensions either
+
+    def _collect(self, timeout: float | None) -> int | None:
+        with self._lock:
+            if self.returncode is None and select.select([self._owner], [], [], timeout)[0]:
+                line = self._messages.readline()
+                # No message means that the host is gone, and with it all its children.
+                status = json.loads(line)["status"] if line else signal.SIGKILL.value
+                self.returncode = os.waitstatus_to_exitcode(status)
+                self._messages.close()
+                self._owner.close()
+            return self.returncode
+
+    def _anonymous_bytes(self) -> int:
+        """Return the anonymous memory that the process holds, that of the host included."""
+        try:
+            resident, shared = Path(f"/proc/{self.pid}/statm").read_text().split()[1:3]
+        except (OSError, ValueError):  # ended, or not Linux
+            return 0
+        return (int(resident) - int(shared)) * _PAGE
+
+

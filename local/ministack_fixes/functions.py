@@ -1,0 +1,158 @@
+"""Lambda: Python functions under AWS's own runtime client."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+from local.function_processes import EnvironmentProcess, FunctionHost
+
+_INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
+
+
+def apply(host: FunctionHost) -> None:
+    """Send Python functions down the custom-runtime path, in processes forked by ``host``."""
+    run_python_functions_under_the_runtime_api()
+    give_functions_the_variables_lambda_sets()
+    prepare_code_once_per_version()
+    fork_instead_of_starting_an_interpreter(host)
+
+
+class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
+    """ministack's custom-runtime environment, with what AWS reports when a function's process dies."""
+
+    _last_process: EnvironmentProcess | None = None
+
+    def invoke(self, event: Any, request_id: str, **keywords: Any) -> dict[str, Any]:
+        """Run one invocation; see ``ProvidedWorker.invoke``."""
+        try:
+            result: dict[str, Any] = super().invoke(event, request_id, **keywords)
+        except (lambda_runtime.ProvidedInitTimeout, lambda_runtime.ProvidedRuntimeError):
+            raise
+        except RuntimeError as error:
+            return self._failed_initialisation(error, request_id)
+        payload = result.get("error_payload")
+        if isinstance(payload, dict) and payload.get("errorType") in ("Runtime.ExitError", "Sandbox.Timedout"):
+            reason = payload["errorMessage"]
+            if payload["errorType"] == "Runtime.ExitError":
+                reason = f"Runtime exited with error: {self._end()}"
+            payload["errorMessage"] = f"RequestId: {request_id} Error: {reason}"
+        return result
+
+    def _failed_initialisation(self, error: RuntimeError, request_id: str) -> dict[str, Any]:
+        """Report a module that can't be loaded by its exception's class, as AWS does."""
+        payload = self._init_error
+        if not isinstance(payload, dict):
+            message = f"RequestId: {request_id} Error: Runtime exited with error: {self._end()}"
+            payload = {"errorType": "Runtime.ExitError", "errorMessage": message}
+        log = self._drain_stderr()
+        self._teardown()
+        return {"status": "error", "error": str(error), "error_payload": payload, "log": log}
+
+    def _teardown(self) -> None:
+        if self._proc is not None:
+            self._last_process = self._proc
+        super()._teardown()
+
+    def _end(self) -> str:
+        code = self._last_process.returncode if self._last_process else None
+        if code is None or code == -signal.SIGKILL:
+            return "signal: killed"
+        return f"exit status {code}" if code >= 0 else f"signal: {signal.strsignal(-code)}"
+
+
+def run_python_functions_under_the_runtime_api() -> None:
+    """On AWS a failed function's errorType is its exception's class, so Retry and Catch match by name.
+
+    ministack runs Python under a script of its own that reports ``Runtime.HandlerError`` for all; its
+    custom-runtime path keeps the whole error that the runtime client posts.
+    """
+    class_for, execute = lambda_runtime._worker_class_for, lambda_svc._execute_function_warm
+
+    def worker_class_for(config: dict[str, Any]) -> type:
+        return PythonEnvironment if _is_python(config) else class_for(config)
+
+    def execute_warm(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
+        runs_here = _is_python(func.get("config") or func)
+        run = lambda_svc._execute_function_provided_warm if runs_here else execute
+        result: dict[str, Any] = run(func, event, request_id)
+        return result
+
+    lambda_runtime._worker_class_for = worker_class_for
+    lambda_svc._execute_function_warm = execute_warm
+
+
+def give_functions_the_variables_lambda_sets() -> None:
+    """Lambda hands a function its own variables and a few of Lambda's, never its host's environment."""
+    original: Callable[..., dict[str, str]] = lambda_svc._provided_worker_env
+
+    def variables(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
+        given = original(config, code_dir, port)
+        own = (config.get("Environment") or {}).get("Variables") or {}
+        leaked = [
+            name
+            for name, value in given.items()
+            if os.environ.get(name) == value and name not in _INHERITED and name not in own
+        ]
+        for name in leaked:
+            del given[name]
+        given |= {
+            "AWS_REGION": given.get("AWS_REGION") or lambda_svc.get_region(),
+            "AWS_DEFAULT_REGION": given.get("AWS_DEFAULT_REGION") or lambda_svc.get_region(),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime')}",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.get('FunctionName')}",
+            # Names the environment in every request's user agent: whose process it is.
+            "AWS_SDK_UA_APP_ID": uuid.uuid4().hex,
+            "TZ": ":UTC",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the code is read-only on AWS
+        }
+        return given
+
+    lambda_svc._provided_worker_env = variables
+
+
+def prepare_code_once_per_version() -> None:
+    """Compile a package's modules when it is unpacked: cold starts then only read them.
+
+    ministack looks for a custom runtime's executable; the one put here is what it would start, were
+    the fork host not there to do so faster.
+    """
+    original: Callable[[bytes], str] = lambda_svc._provided_runtime_code_dir
+
+    def code_dir(code_zip: bytes) -> str:
+        directory = Path(original(code_zip))
+        bootstrap = directory / "bootstrap"
+        with lambda_svc._provided_code_lock:
+            if not bootstrap.exists():
+                compileall.compile_dir(directory, quiet=2, workers=1)
+                bootstrap.write_text("#!/bin/sh\nexit 1\n")
+                bootstrap.chmod(0o755)
+        return str(directory)
+
+    lambda_svc._provided_runtime_code_dir = code_dir
+
+
+def fork_instead_of_starting_an_interpreter(host: FunctionHost) -> None:
+    """Let ``host`` fork Python functions' environments; other runtimes' are started as before."""
+
+    def start(command: list[str], *, env: dict[str, str], **keywords: Any) -> Any:
+        if env.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):
+            return host.start(env, int(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
+        return subprocess.Popen(command, env=env, **keywords)
+
+    lambda_runtime.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})
+
+
+def _is_python(config: dict[str, Any]) -> bool:
+    return str(config.get("Runtime", "")).startswith("python")
