@@ -124,7 +124,6 @@ class Manifest:
     def of_state(
         cls,
         state: Mapping[str, Any],
-        execution: Mapping[str, Any],
         *,
         sha256: str,
         history: Iterable[Mapping[str, Any]],
@@ -135,10 +134,8 @@ class Manifest:
         Parameters
         ----------
         state
-            The execution's data at Publish: for each stage ``<stage>_training`` and ``<stage>_endpoint``, as SageMaker
-            described them, and ``<stage>_hosting_launch``.
-        execution
-            The context object's ``$$.Execution``.
+            The execution's data at Publish: ``run_id``, ``input``, ``execution`` (the context object's), and for each
+            stage ``<stage>_training`` and ``<stage>_endpoint`` as SageMaker described them, and what launched it.
         sha256
             Of the CSV as it was read.
         history
@@ -150,7 +147,7 @@ class Manifest:
             run_id=state["run_id"],
             source=state["input"],
             sha256=sha256,
-            execution=execution,
+            execution=state["execution"],
             settings=settings,
             steps=walked,
             training=[TrainingRecord(stage, state[f"{stage}_training"]) for stage in STAGES],
