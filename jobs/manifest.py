@@ -9,6 +9,9 @@ from jobs.run_settings import RunSettings, Stage
 
 STAGES: tuple[Stage, ...] = ("pca", "kmeans")
 
+# The states that start a stage's teardown, as the state machine calls them.
+TEARDOWN_STATES = {"pca": "TearDownPca", "kmeans": "TearDownKMeans"}
+
 
 @dataclass(frozen=True)
 class Step:
