@@ -14,7 +14,7 @@ from lambdas.storage import Bucket, read_uri
 
 @entry_point
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Write the shard's labeled rows and statistics, and say how many rows there are."""
+    """Write the shard's labeled rows and statistics, and say how many components and rows there are."""
     files, shard, results = (
         RunLayout(event["run_id"]),
         Shard(**event["shard"]),
@@ -36,4 +36,4 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     )
     results.write(files.statistics_part(shard.part), statistics.to_bytes())
     results.write(files.labeled_part(shard.part), labeled_rows(regions, components, labels, distances), "text/csv")
-    return {"rows": shard.rows}
+    return {"components": components.shape[1], "rows": shard.rows}
