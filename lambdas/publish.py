@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         run.statistics, run_id=files.run_id, scaling=run.scaling, pca=run.pca, centroids=run.centroids, elbow=run.elbow
     )
     manifest = Manifest.of_state(
-        event, sha256=run.scaler["sha256"], history=_history(event["execution"]["Id"]), settings=settings()
+        event, sha256=run.scaler["source"]["sha256"], history=_history(event["execution"]["Id"]), settings=settings()
     )
     report = RunReport(document, run.statistics, run.scaling, manifest.as_dict(), settings().variance_to_keep)
     _write_labeled(run, document, files, results)
@@ -71,9 +71,7 @@ class _Run:
             scaling=Scaling.from_json(scaler),
             statistics=SegmentStatistics.merge(parts),
             pca=PcaModel.from_artifact(read_uri(event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"])),
-            centroids=centroids_from_artifact(
-                read_uri(event["kmeans_training"]["ModelArtifacts"]["S3ModelArtifacts"])
-            ),
+            centroids=centroids_from_artifact(read_uri(event["kmeans_training"]["ModelArtifacts"]["S3ModelArtifacts"])),
             elbow=[ElbowPoint(**point) for point in json.loads(results.read(files.elbow))],
         )
 
@@ -87,8 +85,10 @@ def _write_labeled(run: _Run, document: SegmentsDocument, files: RunLayout, resu
 
 
 def _history(execution_arn: str) -> Iterator[dict[str, Any]]:
-    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(
-        executionArn=execution_arn, includeExecutionData=False
+    pages = (
+        client("stepfunctions")
+        .get_paginator("get_execution_history")
+        .paginate(executionArn=execution_arn, includeExecutionData=False)
     )
     for page in pages:
         yield from page["events"]

@@ -1,0 +1,66 @@
+"""Validate, clean, scale and shard the CSV that triggered the run; or refuse it and say everything that is wrong."""
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from jobs.census import prepare
+from jobs.census_problems import InvalidCensus, Problem
+from jobs.layout import RunLayout
+from lambdas.errors import code_of
+from lambdas.runtime import entry_point, settings
+from lambdas.storage import Bucket
+from lambdas.streaming import reader, writer
+
+# "auto" tries up to 12 clusters.
+_MOST_CLUSTERS = 12
+
+
+@dataclass(frozen=True)
+class S3Sink:
+    """Prepared files as objects below a prefix."""
+
+    bucket: str
+    prefix: str
+
+    def open(self, name: str) -> AbstractContextManager[BufferedIOBase]:
+        """Open an object; only regions.csv grows with the rows."""
+        return writer(self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv")
+
+
+@entry_point
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Write the prepared files of exactly the object version that triggered the run, and say how much there is."""
+    files, source, results = RunLayout(event["run_id"]), event["input"], settings().results_bucket
+    clusters = settings().clusters
+    try:
+        prepared = prepare(
+            lambda: _open(source),
+            S3Sink(results, files.prepared),
+            minimum_rows=_MOST_CLUSTERS if clusters == "auto" else clusters,
+            components=settings().num_components,
+        )
+    except InvalidCensus as refusal:
+        problems = json.dumps(refusal.as_dict(), indent=2, ensure_ascii=False)
+        Bucket(results).write(files.problems, problems.encode(), "application/json")
+        raise
+    return {
+        "rows": prepared.rows_kept,
+        "features": len(prepared.features),
+        "shards": len(prepared.shards),
+        "shards_key": files.shards,
+    }
+
+
+def _open(source: dict[str, Any]) -> Any:
+    try:
+        return reader(source["bucket"], source["key"], source["version_id"])
+    except ClientError as error:
+        if code_of(error) not in ("NoSuchKey", "NoSuchVersion"):
+            raise
+        gone = Problem("deleted", "the object was deleted before it was read", "upload it again")
+        raise InvalidCensus([gone], {"deleted": 1}) from error
