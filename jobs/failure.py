@@ -33,8 +33,9 @@ class Failure:
 
     @classmethod
     def of_event(cls, event: dict[str, Any]) -> Self:
-        """Read what the state machine noted: ``failure`` and, where cleaning up failed too, ``cleanup``."""
-        noted, source, cleanup = event["failure"], event["input"], event.get("cleanup")
+        """Read what the state machine noted: the first error and, where cleaning up failed too, that one."""
+        noted, source = event["failure"], event["input"]
+        cleanup = noted.get("cleanup")
         return cls(
             run_id=event["run_id"],
             input_uri=f"s3://{source['bucket']}/{source['key']}",

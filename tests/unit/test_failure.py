@@ -7,13 +7,12 @@ import pytest
 from jobs.failure import Failure
 
 
-def event(error="TrainingJobFailed", cause="AlgorithmError: bad", **more):
+def event(error="TrainingJobFailed", cause="AlgorithmError: bad", **noted):
     return {
         "run_id": "census-abc",
         "input": {"bucket": "in", "key": "incoming/census.csv", "version_id": "v1"},
-        "failure": {"phase": "Pca", "error": {"Error": error, "Cause": cause}, "execution": {"Id": "arn:e"}},
+        "failure": {"phase": "Pca", "error": {"Error": error, "Cause": cause}, "execution": {"Id": "arn:e"}, **noted},
         "execution": {"Id": "arn:e"},
-        **more,
     }
 
 
