@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -24,19 +25,33 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 PRELOADED = (
     "boto3",
     "aws_lambda_powertools",
-    "awslambdaric.bootstrap",
+    "simplejson",
+    "snapshot_restore_py",
+    "concurrent.futures.thread",
+    "http.client",
     "smart_open",
     "numpy",
     "pandas",
+    "scipy.linalg",
+    "scipy.sparse",
+    "scipy.special",
     "scipy.spatial",
+    "scipy.optimize",
+    "scipy.stats",
+    "sklearn.base",
+    "sklearn.utils",
+    "sklearn.metrics",
     "sklearn.cluster",
     "altair",
 )
+SERVICES = ("s3", "sagemaker", "sagemaker-runtime", "stepfunctions", "sns", "events")
 
 _PR_SET_PDEATHSIG = 1
 
@@ -53,7 +68,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.set_wakeup_fd(wake_writer)
     children: dict[int, socket.socket] = {}
-    to_load = list(PRELOADED)
+    to_load: list[Callable[[], object]] = [partial(importlib.import_module, name) for name in PRELOADED]
+    to_load.insert(1, _share_service_models)
     try:
         while True:
             # Requests come first: the next library is loaded only while nobody waits.
@@ -68,7 +84,7 @@ def main() -> None:
                 _start(descriptors, children, control)
             elif to_load and not ready:
                 with contextlib.suppress(ImportError):  # the function that needs it will say so itself
-                    importlib.import_module(to_load.pop(0))
+                    to_load.pop(0)()
                 gc.collect()
                 gc.freeze()  # the collector then leaves the pages that the environments share alone
     finally:
@@ -89,6 +105,18 @@ def _leave_no_trace() -> None:
     sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
     for name in [name for name in sys.modules if name.split(".")[0] == "local"]:
         del sys.modules[name]
+
+
+def _share_service_models() -> None:
+    """Parse the descriptions of the services that functions use once, for all environments."""
+    from botocore import loaders, session  # noqa: PLC0415
+
+    parse = functools.cache(loaders.JSONFileLoader().load_file)
+    loaders.JSONFileLoader.load_file = lambda _, path: parse(path)  # type: ignore[method-assign]
+    for service in SERVICES:
+        session.Session().create_client(
+            service, "us-east-1", endpoint_url="https://localhost", aws_access_key_id="-", aws_secret_access_key="-"
+        )
 
 
 def _report_ended(children: dict[int, socket.socket]) -> None:
@@ -155,10 +183,8 @@ def _run_function(variables: dict[str, str]) -> None:
     sys.path.insert(0, root)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
-    # It reads its settings from the environment when it is loaded.
-    for name in ("awslambdaric.bootstrap", "awslambdaric.__main__"):
-        sys.modules.pop(name, None)
     sys.argv = ["bootstrap", variables["_HANDLER"]]
+    # Not preloaded: it reads the Runtime API's address from the environment when it is loaded.
     importlib.import_module("awslambdaric.__main__").main(sys.argv)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import compileall
+import fcntl
 import os
 import signal
 import subprocess
+import termios
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +59,8 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         if not isinstance(payload, dict):
             message = f"RequestId: {request_id} Error: Runtime exited with error: {self._end()}"
             payload = {"errorType": "Runtime.ExitError", "errorMessage": message}
-        log = self._drain_stderr()
+        # ministack has put the output until now into its exception's message.
+        log = "\n".join(filter(None, [str(error), self._drain_stderr()]))
         self._teardown()
         return {"status": "error", "error": str(error), "error_payload": payload, "log": log}
 
@@ -63,6 +68,20 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         if self._proc is not None:
             self._last_process = self._proc
         super()._teardown()
+
+    def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
+        """Return the output until now without waiting for what may not come.
+
+        What a function wrote before it answered is in the pipe by the time the answer arrives; the
+        thread that empties the pipe needs a moment at most.
+        """
+        process = self._proc
+        for _attempt in range(20):
+            time.sleep(0.001)
+            if process is None or process.stdout.closed or not _readable_bytes(process.stdout.fileno()):
+                break
+        time.sleep(0.001)
+        return str(self._drain_stderr())
 
     def _end(self) -> str:
         code = self._last_process.returncode if self._last_process else None
@@ -152,6 +171,12 @@ def fork_instead_of_starting_an_interpreter(host: FunctionHost) -> None:
         return subprocess.Popen(command, env=env, **keywords)
 
     lambda_runtime.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})
+
+
+def _readable_bytes(descriptor: int) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
 
 
 def _is_python(config: dict[str, Any]) -> bool:
