@@ -1,0 +1,37 @@
+"""Which image each region trains and hosts with."""
+
+import json
+from pathlib import Path
+
+from aws_cdk import Aws, CfnMapping
+from constructs import Construct
+
+from infra.settings import SettingsError
+
+_REGISTRIES = Path(__file__).with_name("algorithm_images.json")
+
+
+class AlgorithmImages(Construct):
+    """The built-in PCA's and k-means' images: a mapping over all regions, for the region is known only on deployment.
+
+    Attributes
+    ----------
+    uris
+        By algorithm, ``pca`` and ``kmeans``.
+    repository_arns
+        The ECR repositories of the two.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, region: str | None) -> None:
+        super().__init__(scope, construct_id)
+        registries = json.loads(_REGISTRIES.read_text())
+        if region is not None and region not in registries:
+            raise SettingsError(f"segmentation.region is {region!r}; SageMaker's PCA and k-means are in {', '.join(registries)}")
+        mapping = CfnMapping(self, "Registries", mapping=registries)
+        domain = mapping.find_in_map(Aws.REGION, "domain")
+        self.uris: dict[str, str] = {}
+        self.repository_arns: list[str] = []
+        for algorithm in ("pca", "kmeans"):
+            account = mapping.find_in_map(Aws.REGION, algorithm)
+            self.uris[algorithm] = f"{account}.dkr.ecr.{Aws.REGION}.{domain}/{algorithm}:1"
+            self.repository_arns.append(f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:{account}:repository/{algorithm}")

@@ -1,0 +1,66 @@
+"""The customer key: always for the topic, and for all data where the settings say ``kms``."""
+
+from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from infra.settings import Settings
+
+
+class Encryption(Construct):
+    """One rotating key, and whether data is encrypted with it.
+
+    The topic needs a customer key in either mode: CloudWatch's alarms can't publish to a topic that Amazon's own SNS
+    key encrypts, for that key's policy can't let them.
+
+    Attributes
+    ----------
+    topic_key
+        Encrypts the topic.
+    data_key
+        Encrypts buckets, queue, logs, SageMaker's volumes and outputs; ``None`` where Amazon's own keys do.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
+        encrypts_data = settings.encryption == "kms"
+        self.topic_key = kms.Key(
+            self,
+            "Key",
+            description=f"{settings.stack_name}: {'topic and data' if encrypts_data else 'topic'}",
+            alias=f"alias/{settings.stack_name}",
+            enable_key_rotation=True,
+            # What a lost key encrypted is lost too: the key outlives the stack as long as the data does.
+            removal_policy=RemovalPolicy.RETAIN
+            if settings.retain_data and encrypts_data
+            else RemovalPolicy.DESTROY,
+        )
+        self.data_key = self.topic_key if encrypts_data else None
+        self._let_service_use("cloudwatch.amazonaws.com")
+        if settings.monthly_budget_usd is not None:
+            self._let_service_use("budgets.amazonaws.com")
+        if encrypts_data:
+            self._let_service_use("events.amazonaws.com")
+            self._let_logs_use(settings.stack_name)
+
+    def _let_service_use(self, service: str) -> None:
+        self.topic_key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(service)],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+
+    def _let_logs_use(self, stack_name: str) -> None:
+        groups = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:*{stack_name}*"
+        self.topic_key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+            )
+        )

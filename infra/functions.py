@@ -1,0 +1,183 @@
+"""The Lambda functions: size, time limit and layers of each, each with a role and a log group of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import Aws, Duration, IgnoreMode
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3_assets as assets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.encryption import Encryption
+from infra.layers import RUNTIME, Layers
+from infra.logging import build_log_group
+from infra.permissions import acknowledge, allow
+from infra.settings import Settings
+from jobs.run_settings import VARIABLE
+
+METRICS_NAMESPACE = "CensusSegmentation"
+
+_PROJECT = Path(__file__).parents[1]
+# The service calls of a small function take a second or two; botocore's own retries may stretch them.
+_CALL_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What one function is given.
+
+    Attributes
+    ----------
+    name
+        Its module in ``lambdas/``.
+    memory_mb
+        Its memory, and its share of processors with it: 1,769 MB are one whole.
+    timeout_seconds
+        Its time limit.
+    science
+        Whether it reads arrays, and so needs the science layer.
+    """
+
+    name: str
+    memory_mb: int
+    timeout_seconds: int
+    science: bool = False
+
+    @property
+    def construct_id(self) -> str:
+        """The name in CamelCase."""
+        return "".join(word.capitalize() for word in self.name.split("_"))
+
+
+def function_specs(settings: Settings) -> list[FunctionSpec]:
+    """Return every function of the stack."""
+    inference, publish = settings.inference_timeout_seconds, settings.publish_timeout_seconds
+    return [
+        FunctionSpec("start_run", 256, _CALL_SECONDS),
+        FunctionSpec("prepare", 1_769, settings.prepare_timeout_seconds, science=True),
+        FunctionSpec("launch_training", 256, _CALL_SECONDS),
+        FunctionSpec("launch_endpoint", 256, _CALL_SECONDS),
+        FunctionSpec("project", 1_024, inference, science=True),
+        FunctionSpec("choose_clusters", 1_769, publish, science=True),
+        FunctionSpec("label", 1_024, inference, science=True),
+        FunctionSpec("publish", 1_769, publish, science=True),
+        FunctionSpec("record_failure", 256, _CALL_SECONDS),
+        FunctionSpec("teardown", 256, _CALL_SECONDS),
+        FunctionSpec("sweep", 256, 300),
+    ]
+
+
+class Functions(Construct):
+    """All functions, by the name of their module: ``functions["prepare"]``.
+
+    Attributes
+    ----------
+    code_version
+        Changes whenever the functions' code does.
+    dead_letters
+        Events that ``start_run`` failed to handle.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._encryption = encryption
+        self._layers = Layers(self, "Layers")
+        self._code = self._build_code()
+        self.code_version = self._code.asset_hash[:12]
+        self.dead_letters = self._build_dead_letters()
+        self._functions = {spec.name: self._build(spec) for spec in function_specs(settings)}
+        self._roles = {name: self._role_of(function) for name, function in self._functions.items()}
+
+    def __getitem__(self, name: str) -> lambda_.Function:
+        return self._functions[name]
+
+    def role(self, name: str) -> iam.Role:
+        """Return the role of one function."""
+        return self._roles[name]
+
+    def set_run_settings(self, as_json: str) -> None:
+        """Tell every function what a run needs to know."""
+        for function in self._functions.values():
+            function.add_environment(VARIABLE, as_json)
+
+    def _build_code(self) -> assets.Asset:
+        return assets.Asset(
+            self,
+            "Code",
+            path=str(_PROJECT),
+            exclude=["*", "!jobs", "!lambdas", "**/__pycache__"],
+            ignore_mode=IgnoreMode.DOCKER,
+        )
+
+    def _build_dead_letters(self) -> sqs.Queue:
+        key = self._encryption.data_key
+        queue = sqs.Queue(
+            self,
+            "DeadLetters",
+            queue_name=f"{self._settings.stack_name}-dead-letters",
+            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(queue, "AwsSolutions-SQS3", "It is the dead-letter queue itself")
+        acknowledge(queue, "Serverless-SQSRedrivePolicy", "It is the dead-letter queue itself")
+        return queue
+
+    def _build(self, spec: FunctionSpec) -> lambda_.Function:
+        name = f"{self._settings.stack_name}-{spec.name.replace('_', '-')}"
+        log_group = build_log_group(
+            self,
+            f"{spec.construct_id}Logs",
+            name=f"/aws/lambda/{name}",
+            settings=self._settings,
+            encryption=self._encryption,
+        )
+        role = iam.Role(
+            self,
+            f"{spec.construct_id}Role",
+            description=f"Taken by the function {name}",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        streams = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/lambda/{name}:*"
+        allow(
+            role,
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [streams],
+            because="Lambda names the log streams of the function's own log group",
+        )
+        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray's actions take no resource")
+        function = lambda_.Function(
+            self,
+            spec.construct_id,
+            function_name=name,
+            description=f"lambdas/{spec.name}.py",
+            runtime=RUNTIME,
+            architecture=lambda_.Architecture.X86_64,
+            handler=f"lambdas.{spec.name}.handler",
+            code=lambda_.Code.from_bucket_v2(self._code.bucket, self._code.s3_object_key),
+            layers=[self._layers.base, *([self._layers.science] if spec.science else [])],
+            memory_size=spec.memory_mb,
+            timeout=Duration.seconds(spec.timeout_seconds),
+            tracing=lambda_.Tracing.ACTIVE,
+            role=role,
+            log_group=log_group,
+            dead_letter_queue=self.dead_letters if spec.name == "start_run" else None,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": self._settings.stack_name,
+                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+            },
+        )
+        return function
+
+    def _role_of(self, function: lambda_.Function) -> iam.Role:
+        role = function.role
+        assert isinstance(role, iam.Role)  # noqa: S101 - for the type checker: _build gives each one
+        return role
+

@@ -1,0 +1,207 @@
+"""Who may touch what: everything each function is allowed, in one place."""
+
+from dataclasses import dataclass
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.encryption import Encryption
+from infra.functions import Functions
+from infra.model_stage import sagemaker_arn
+from infra.permissions import allow
+from infra.settings import Settings
+from infra.storage import Storage
+from infra.workflow import execution_arns, state_machine_arn
+
+_NAMED_BY_RUN = "Every run names its own, and has its own folder"
+_NO_RESOURCE = "SageMaker's List actions take no resource"
+
+# Why a permission that a rehearsal doesn't use is granted all the same.
+NOT_REHEARSED: dict[tuple[str, str], str] = {
+    ("prepare", "s3:AbortMultipartUpload"): "Only when a shard's upload fails half way.",
+    ("publish", "s3:AbortMultipartUpload"): "Only when the labeled counties' upload fails half way.",
+    ("launch_training", "sagemaker:AddTags"): "AWS asks for it when CreateTrainingJob carries tags.",
+    ("launch_endpoint", "sagemaker:AddTags"): "AWS asks for it when a model, config or endpoint is made with tags.",
+    ("launch_training", "sagemaker:ListTags"): "Only when a job of that name is there already.",
+    ("launch_endpoint", "sagemaker:ListTags"): "Only when an endpoint of that name is there already.",
+    ("launch_endpoint", "sagemaker:DescribeEndpointConfig"): "Only when an endpoint of that name is there already.",
+    ("teardown", "sagemaker:StopTrainingJob"): "Only when a run fails while it trains.",
+    ("record_failure", "states:ListMapRuns"): "Only when a shard failed for good: finds its error.",
+    ("record_failure", "states:ListExecutions"): "Only when a shard failed for good: finds its error.",
+    ("record_failure", "states:DescribeExecution"): "Only when a shard failed for good: finds its error.",
+    ("start_run", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
+    ("start_run", "s3:GetObject"): "Only for a deliberate re-run, which names the object by hand.",
+    ("start_run", "s3:GetObjectVersion"): "Only for a deliberate re-run of an older version.",
+    ("*", "xray:PutTraceSegments"): "Lambda sends the function's trace.",
+    ("*", "xray:PutTelemetryRecords"): "Lambda sends the function's trace.",
+    ("*", "kms:Decrypt"): "Amazon S3 and SNS use the customer key on the caller's behalf.",
+    ("*", "kms:GenerateDataKey"): "Amazon S3 and SNS use the customer key on the caller's behalf.",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What functions touch."""
+
+    scope: Construct
+    settings: Settings
+    storage: Storage
+    encryption: Encryption
+    topic: sns.Topic
+    execution_role: iam.Role
+
+
+def grant_all(functions: Functions, resources: Resources) -> None:
+    """Let each function do what it does."""
+    grants = _Grants(functions, resources)
+    grants.start_run()
+    grants.prepare()
+    grants.launchers()
+    grants.inference()
+    grants.choose_clusters()
+    grants.publish()
+    grants.record_failure()
+    grants.cleaners()
+
+
+class _Grants:
+    def __init__(self, functions: Functions, resources: Resources) -> None:
+        self._functions = functions
+        self._given = resources
+        self._machine = state_machine_arn(resources.scope, resources.settings)
+        self._executions = execution_arns(resources.scope, resources.settings)
+
+    def start_run(self) -> None:
+        role = self._functions.role("start_run")
+        allow(role, ["states:StartExecution"], [self._machine])
+        self._read_input("start_run")
+
+    def prepare(self) -> None:
+        self._read_input("prepare")
+        self._write("prepare", "prepared/*", "problems.json", in_parts=True)
+
+    def launchers(self) -> None:
+        self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob"])
+        endpoint = ["CreateEndpoint", "DescribeEndpoint"]
+        config = ["CreateEndpointConfig", "DescribeEndpointConfig"]
+        self._launch("launch_endpoint", "endpoint", endpoint)
+        self._launch("launch_endpoint", "endpoint-config", config)
+        self._launch("launch_endpoint", "model", ["CreateModel"])
+        # An endpoint is made from its config: AWS checks CreateEndpoint on both.
+        allow(
+            self._functions.role("launch_endpoint"),
+            ["sagemaker:CreateEndpoint"],
+            [self._sagemaker("endpoint-config")],
+            because=_NAMED_BY_RUN,
+        )
+        for name in ("launch_training", "launch_endpoint"):
+            allow(
+                self._functions.role(name),
+                ["iam:PassRole"],
+                [self._given.execution_role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+            )
+
+    def inference(self) -> None:
+        self._read("project", "prepared/train/*", "models/pca/*")
+        self._write("project", "projected/*")
+        self._invoke("project", "pca")
+        read = ("prepared/train/*", "prepared/regions.csv", "prepared/scaler.json", "projected/*", "models/kmeans/*")
+        self._read("label", *read)
+        self._write("label", "labeled/*")
+        self._invoke("label", "kmeans")
+
+    def choose_clusters(self) -> None:
+        self._read("choose_clusters", "prepared/shards.json", "projected/*")
+        self._write("choose_clusters", "elbow.json")
+
+    def publish(self) -> None:
+        role = self._functions.role("publish")
+        self._read(
+            "publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json"
+        )
+        self._write("publish", "segments.json", "report.html", "manifest.json", "labeled_counties.csv", in_parts=True)
+        allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects("latest.json")])
+        allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
+        bus = Stack.of(self._given.scope).format_arn(
+            service="events",
+            resource="event-bus",
+            resource_name="default",
+        )
+        allow(role, ["events:PutEvents"], [bus])
+        self._notify("publish")
+
+    def record_failure(self) -> None:
+        self._write("record_failure", "failure.json")
+        self._notify("record_failure")
+        # A distributed map tells only that a shard failed; what failed it is in the map's own executions.
+        role, stack = self._functions.role("record_failure"), Stack.of(self._given.scope)
+        allow(role, ["states:ListMapRuns"], [self._executions], because=_NAMED_BY_RUN)
+        map_runs = stack.format_arn(
+            service="states",
+            resource="mapRun",
+            resource_name=f"{self._given.settings.stack_name}/*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        allow(role, ["states:ListExecutions"], [map_runs], because="Step Functions names the map's runs")
+        children = execution_arns(self._given.scope, self._given.settings, of_maps=True)
+        allow(role, ["states:DescribeExecution"], [children], because="Step Functions names the map's executions")
+
+    def cleaners(self) -> None:
+        for name in ("teardown", "sweep"):
+            role = self._functions.role(name)
+            kinds = ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")
+            allow(role, [f"sagemaker:List{kind}" for kind in kinds], ["*"], because=_NO_RESOURCE)
+            removals = {
+                "endpoint": "DeleteEndpoint",
+                "endpoint-config": "DeleteEndpointConfig",
+                "model": "DeleteModel",
+                "training-job": "StopTrainingJob",
+            }
+            for kind, action in removals.items():
+                allow(role, [f"sagemaker:{action}"], [self._sagemaker(kind)], because=_NAMED_BY_RUN)
+        sweep = self._functions.role("sweep")
+        owned = [self._sagemaker(kind) for kind in ("endpoint", "endpoint-config", "model", "training-job")]
+        allow(sweep, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
+        allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
+
+    def _sagemaker(self, kind: str, suffix: str = "*") -> str:
+        return sagemaker_arn(kind, f"{self._given.settings.stack_name}-{suffix}")
+
+    def _launch(self, name: str, kind: str, actions: list[str]) -> None:
+        granted = [f"sagemaker:{action}" for action in (*actions, "AddTags", "ListTags")]
+        allow(self._functions.role(name), granted, [self._sagemaker(kind)], because=_NAMED_BY_RUN)
+
+    def _invoke(self, name: str, stage: str) -> None:
+        endpoints = self._sagemaker("endpoint", f"*-{stage}*")
+        allow(self._functions.role(name), ["sagemaker:InvokeEndpoint"], [endpoints], because=_NAMED_BY_RUN)
+
+    def _read_input(self, name: str) -> None:
+        objects = self._given.storage.incoming.arn_for_objects("incoming/*")
+        because = "People name the CSVs that they drop"
+        allow(self._functions.role(name), ["s3:GetObject", "s3:GetObjectVersion"], [objects], because=because)
+        self._use_data_key(name, "kms:Decrypt")
+
+    def _read(self, name: str, *files: str) -> None:
+        allow(self._functions.role(name), ["s3:GetObject"], self._in_runs(files), because=_NAMED_BY_RUN)
+        self._use_data_key(name, "kms:Decrypt")
+
+    def _write(self, name: str, *files: str, in_parts: bool = False) -> None:
+        actions = ["s3:PutObject", *(["s3:AbortMultipartUpload"] if in_parts else [])]
+        allow(self._functions.role(name), actions, self._in_runs(files), because=_NAMED_BY_RUN)
+        # S3 decrypts the parts it puts together.
+        self._use_data_key(name, "kms:GenerateDataKey", *(["kms:Decrypt"] if in_parts else []))
+
+    def _in_runs(self, files: tuple[str, ...]) -> list[str]:
+        return [self._given.storage.results.arn_for_objects(f"runs/*/{file}") for file in files]
+
+    def _notify(self, name: str) -> None:
+        role = self._functions.role(name)
+        allow(role, ["sns:Publish"], [self._given.topic.topic_arn])
+        allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [self._given.encryption.topic_key.key_arn])
+
+    def _use_data_key(self, name: str, *actions: str) -> None:
+        if self._given.encryption.data_key is not None:
+            allow(self._functions.role(name), list(actions), [self._given.encryption.data_key.key_arn])

@@ -1,0 +1,113 @@
+"""The functions' dependencies as two Lambda layers, bundled by pip without Docker."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsii
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+RUNTIME = lambda_.Runtime.PYTHON_3_14
+PYTHON_VERSION = "3.14"
+UNZIPPED_LIMIT_BYTES = 250 * 1024 * 1024
+"""Lambda's limit for a function and all its layers, unzipped."""
+
+_LAYERS = Path(__file__).parents[1] / "layers"
+# Lambda runs on Amazon Linux 2023, whose glibc is 2.34: it takes wheels built for any of these.
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+# What wheels bring along that no function ever imports: about 160 MB of the science layer.
+_PRUNED_FOLDERS = ("tests", "__pycache__")
+_PRUNED_SUFFIXES = (".pyc", ".pyi", ".pyx", ".pxd")
+
+
+@jsii.implements(ILocalBundling)
+class PipBundling:
+    """Installs a layer's pinned requirements for Lambda's platform, whatever this machine's is."""
+
+    def __init__(self, layer: str) -> None:
+        self._layer = layer
+
+    def try_bundle(self, output_dir: str, _options: Any) -> bool:
+        """Bundle into `output_dir`; never leaves it to Docker."""
+        bundle_layer(self._layer, Path(output_dir))
+        return True
+
+
+def bundle_layer(layer: str, output: Path) -> int:
+    """Install a layer's requirements into ``<output>/python`` and leave out what isn't needed to run.
+
+    Returns
+    -------
+    int
+        The layer's size in bytes, unzipped.
+
+    Raises
+    ------
+    RuntimeError
+        When pip can't install the requirements, or the layer is larger than Lambda allows.
+    """
+    target = output / "python"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    command += ["--requirement", str(_LAYERS / layer / "requirements.txt"), "--target", str(target)]
+    command += ["--implementation", "cp", "--python-version", PYTHON_VERSION, "--only-binary=:all:"]
+    for platform in _PLATFORMS:
+        command += ["--platform", platform]
+    constraints = _LAYERS.parent / "constraints.txt"
+    if constraints.exists():
+        command += ["--constraint", str(constraints)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise RuntimeError(f"layer {layer!r} can't be bundled: {finished.stderr.strip()}")
+    _prune(target)
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    if size >= UNZIPPED_LIMIT_BYTES:
+        raise RuntimeError(f"layer {layer!r} is {size:,} bytes unzipped; Lambda allows {UNZIPPED_LIMIT_BYTES:,}")
+    return size
+
+
+def _prune(target: Path) -> None:
+    for folder in [path for path in target.rglob("*") if path.is_dir() and path.name in _PRUNED_FOLDERS]:
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    for file in [path for path in target.rglob("*") if path.suffix in _PRUNED_SUFFIXES]:
+        file.unlink()
+
+
+class Layers(Construct):
+    """The two layers.
+
+    Attributes
+    ----------
+    base
+        Every function's: AWS clients, logs, metrics, traces.
+    science
+        What functions that read arrays add.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        self.base = self._build("Base", "base")
+        self.science = self._build("Science", "science")
+
+    def _build(self, construct_id: str, layer: str) -> lambda_.LayerVersion:
+        code = lambda_.Code.from_asset(
+            str(_LAYERS / layer),
+            # Known from the pinned requirements alone, so that the template is the same whether bundled or not.
+            asset_hash_type=AssetHashType.SOURCE,
+            bundling=BundlingOptions(
+                image=DockerImage.from_registry("not-used"),
+                local=PipBundling(layer),  # type: ignore[arg-type]  # implements it for jsii, not for Python
+            ),
+        )
+        return lambda_.LayerVersion(
+            self,
+            construct_id,
+            description=f"layers/{layer}/requirements.txt",
+            code=code,
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[lambda_.Architecture.X86_64],
+        )

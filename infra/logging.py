@@ -1,0 +1,22 @@
+"""Log groups, kept as long as the settings say."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.encryption import Encryption
+from infra.settings import LOG_RETENTION_DAYS, Settings
+
+
+def build_log_group(
+    scope: Construct, construct_id: str, *, name: str, settings: Settings, encryption: Encryption
+) -> logs.LogGroup:
+    """Return a log group that goes with the stack."""
+    return logs.LogGroup(
+        scope,
+        construct_id,
+        log_group_name=name,
+        retention=logs.RetentionDays[LOG_RETENTION_DAYS[settings.log_retention_days]],
+        encryption_key=encryption.data_key,
+        removal_policy=RemovalPolicy.DESTROY,
+    )

@@ -1,0 +1,187 @@
+"""One model's life in the state machine: train, host, and send every shard to the endpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import Aws
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.functions import Functions
+from infra.settings import Settings
+from infra.tasks import describe_task, function_task
+from infra.waiting import Awaited, launch_and_wait
+from jobs.run_settings import Stage
+
+_path = sfn.JsonPath.string_at
+
+
+def sagemaker_arn(kind: str, name: str) -> str:
+    """Return the ARN of SageMaker resources in this account and region."""
+    return f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:{kind}/{name}"
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a stage does with its endpoint.
+
+    Attributes
+    ----------
+    state
+        The map's name.
+    function
+        What takes one shard.
+    answer
+        The number it answers for each shard.
+    """
+
+    state: str
+    function: str
+    answer: str
+
+
+class ModelStage(Construct):
+    """The states of one model; PCA's and k-means' are the same.
+
+    Its input holds ``run_id`` and ``prepared``; its output adds ``training`` and ``endpoint``, SageMaker's
+    descriptions, ``hosting``, what launched the endpoint, and ``inferred``, the first shard's answer.
+
+    Attributes
+    ----------
+    chain
+        From launching the training to the last shard's answer.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        functions: Functions,
+        settings: Settings,
+        shards_bucket: s3.IBucket,
+        features_path: str,
+        clusters_path: str | None,
+        inference: Inference,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._stage = stage
+        self._functions = functions
+        self._settings = settings
+        infer = self._build_map(inference, shards_bucket)
+        hosting = self._build_hosting(then=infer)
+        training_input = {
+            "rows": sfn.JsonPath.number_at("$.prepared.rows"),
+            "features": sfn.JsonPath.number_at(features_path),
+        }
+        if clusters_path is not None:
+            training_input["clusters"] = sfn.JsonPath.number_at(clusters_path)
+        self.chain = self._build_training(training_input, then=hosting)
+
+    def _build_training(self, training_input: Mapping[str, Any], *, then: sfn.IChainable) -> sfn.Chain:
+        awaited = Awaited(
+            name=f"{self.node.id}Training",
+            error="TrainingJob",
+            launch_path="$.launch",
+            path="$.training",
+            name_field="TrainingJobName",
+            status_field="TrainingJobStatus",
+            ready="Completed",
+            working=("InProgress", "Stopping"),
+            failed="Failed",
+            limit_seconds=self._settings.training_timeout_seconds,
+            poll_seconds=self._settings.poll_seconds,
+        )
+        launch = self._build_launch("training", awaited, training_input)
+        describe = describe_task(
+            self,
+            f"Describe{awaited.name}",
+            "describeTrainingJob",
+            {"TrainingJobName": _path("$.launch.name")},
+            iam_resource=sagemaker_arn("training-job", f"{self._settings.stack_name}-*"),
+            result_path=awaited.path,
+        )
+        return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)
+
+    def _build_hosting(self, *, then: sfn.IChainable) -> sfn.Chain:
+        awaited = Awaited(
+            name=f"{self.node.id}Endpoint",
+            error="Endpoint",
+            launch_path="$.hosting",
+            path="$.endpoint",
+            name_field="EndpointName",
+            status_field="EndpointStatus",
+            ready="InService",
+            working=("Creating", "Updating", "SystemUpdating", "RollingBack"),
+            failed="Failed",
+            limit_seconds=self._settings.endpoint_timeout_seconds,
+            poll_seconds=self._settings.poll_seconds,
+        )
+        trained = {
+            "training_job": _path("$.training.TrainingJobName"),
+            "artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts"),
+        }
+        launch = self._build_launch("endpoint", awaited, trained)
+        describe = describe_task(
+            self,
+            f"Describe{awaited.name}",
+            "describeEndpoint",
+            {"EndpointName": _path("$.hosting.name")},
+            iam_resource=sagemaker_arn("endpoint", f"{self._settings.stack_name}-*"),
+            result_path=awaited.path,
+        )
+        return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)
+
+    def _build_launch(self, what: str, awaited: Awaited, payload: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        return function_task(
+            self,
+            f"Launch{awaited.name}",
+            self._functions[f"launch_{what}"],
+            {
+                "stage": self._stage,
+                "run_id": _path("$.run_id"),
+                "execution": sfn.JsonPath.object_at("$$.Execution"),
+                **payload,
+            },
+            result={"name": _path("$.Payload.name"), "instance_type": _path("$.Payload.instance_type"), "polls": 0},
+            result_path=awaited.launch_path,
+        )
+
+    def _build_map(self, inference: Inference, bucket: s3.IBucket) -> sfn.DistributedMap:
+        answer = inference.answer
+        each = sfn.DistributedMap(
+            self,
+            inference.state,
+            # Lists every shard in a file: no state carries the list, however many there are.
+            item_reader=sfn.S3JsonItemReader(bucket=bucket, key=_path("$.prepared.shards_key")),
+            item_selector={
+                "run_id": _path("$.run_id"),
+                "endpoint": _path("$.endpoint.EndpointName"),
+                "artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts"),
+                "shard": sfn.JsonPath.object_at("$$.Map.Item.Value"),
+            },
+            label=inference.state,
+            max_concurrency=self._settings.inference_concurrency,
+            map_execution_type=sfn.StateMachineType.STANDARD,
+            result_selector={answer: sfn.JsonPath.number_at(f"$[0].{answer}")},
+            result_path="$.inferred",
+        )
+        shard = function_task(
+            self,
+            f"{inference.state}Shard",
+            self._functions[inference.function],
+            {
+                "run_id": _path("$.run_id"),
+                "endpoint": _path("$.endpoint"),
+                "artifacts": _path("$.artifacts"),
+                "shard": sfn.JsonPath.object_at("$.shard"),
+            },
+            # One number a shard: Step Functions holds all shards' answers at a time, 256 KiB at most.
+            result={answer: sfn.JsonPath.number_at(f"$.Payload.{answer}")},
+            result_path="$",
+            invokes_endpoint=True,
+        )
+        return each.item_processor(shard)

@@ -1,0 +1,52 @@
+"""Grant a role what it needs, with the reason wherever a resource can't be named in full."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_iam as iam
+
+
+def allow(
+    role: iam.Role,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    *,
+    conditions: Mapping[str, Any] | None = None,
+    because: str | None = None,
+) -> None:
+    """Let a role do something.
+
+    Parameters
+    ----------
+    because
+        Why the resources hold a wildcard: acknowledges cdk-nag's finding on this role, for these resources only. A
+        wildcard without a reason fails the checks.
+    """
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions))
+    if because is None:
+        return
+    stack = Stack.of(role)
+    for resource in resources:
+        name = _flatten(stack.resolve(resource))
+        if "*" in name:
+            acknowledge(role, f"AwsSolutions-IAM5[Resource::{name}]", because)
+
+
+def acknowledge(construct: Any, rule: str, reason: str) -> None:  # noqa: ANN401 - any construct
+    """Accept one finding of cdk-nag on one construct."""
+    Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
+
+
+def _flatten(value: Any) -> str:  # noqa: ANN401 - a resolved CloudFormation expression
+    """Write an ARN with references as cdk-nag names it in a finding: ``<ResultsBucket.Arn>/runs/*``."""
+    match value:
+        case str():
+            return value
+        case {"Ref": name}:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(_flatten(part) for part in parts)
+    raise TypeError(f"cannot name {value!r} in an acknowledgment")

@@ -1,0 +1,86 @@
+"""The role that SageMaker's training jobs and endpoints take: what AWS documents that they need, and no more."""
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.algorithm_images import AlgorithmImages
+from infra.encryption import Encryption
+from infra.permissions import allow
+from infra.storage import Storage
+
+_ROLES_PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"
+_KMS_PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/encryption-at-rest.html"
+
+NOT_REHEARSED: dict[str, tuple[str, str]] = {
+    "cloudwatch:PutMetricData": ("Training and hosting publish their instances' metrics.", _ROLES_PAGE),
+    "ecr:GetAuthorizationToken": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
+    "ecr:BatchCheckLayerAvailability": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
+    "ecr:GetDownloadUrlForLayer": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
+    "ecr:BatchGetImage": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
+    "logs:CreateLogGroup": ("The first job or endpoint of an account makes the log group.", _ROLES_PAGE),
+    "logs:CreateLogStream": ("Containers' logs.", _ROLES_PAGE),
+    "logs:DescribeLogStreams": ("Containers' logs.", _ROLES_PAGE),
+    "logs:PutLogEvents": ("Containers' logs.", _ROLES_PAGE),
+    "kms:CreateGrant": ("SageMaker attaches volumes that the customer key encrypts.", _KMS_PAGE),
+    "kms:Decrypt": ("Reads inputs and artifacts that the customer key encrypts.", _KMS_PAGE),
+    "kms:DescribeKey": ("SageMaker attaches volumes that the customer key encrypts.", _KMS_PAGE),
+    "kms:GenerateDataKey": ("Writes artifacts that the customer key encrypts.", _KMS_PAGE),
+    "kms:GenerateDataKeyWithoutPlaintext": ("SageMaker makes volumes that the customer key encrypts.", _KMS_PAGE),
+}
+"""What the role is granted that a rehearsal may not exercise: why it is needed, and where AWS says so."""
+
+
+class SageMakerRole(Construct):
+    """The execution role.
+
+    Attributes
+    ----------
+    role
+        What launchers pass to SageMaker.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, storage: Storage, encryption: Encryption, images: AlgorithmImages
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.role = iam.Role(
+            self,
+            "Role",
+            description="Taken by SageMaker for training and hosting",
+            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+        )
+        self._allow_data(storage)
+        self._allow_key(encryption)
+        self._allow_logs_and_metrics()
+        self._allow_images(images)
+
+    def _allow_data(self, storage: Storage) -> None:
+        results = storage.results
+        because = "Every run has its own folder, named when it starts"
+        read = [results.arn_for_objects(f"runs/*/{folder}/*") for folder in ("prepared/train", "projected", "models")]
+        allow(self.role, ["s3:GetObject"], read, because=because)
+        allow(self.role, ["s3:PutObject"], [results.arn_for_objects("runs/*/models/*")], because=because)
+        only_runs = {"StringLike": {"s3:prefix": ["runs/*"]}}
+        allow(self.role, ["s3:ListBucket"], [results.bucket_arn], conditions=only_runs)
+
+    def _allow_key(self, encryption: Encryption) -> None:
+        if encryption.data_key is None:
+            return
+        key = [encryption.data_key.key_arn]
+        use = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"]
+        allow(self.role, use, key)
+        allow(self.role, ["kms:CreateGrant"], key, conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}})
+
+    def _allow_logs_and_metrics(self) -> None:
+        groups = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/sagemaker/*"
+        write = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        allow(self.role, write, [groups], because="SageMaker names a log group for each endpoint")
+        namespaces = {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "AWS/SageMaker"]}}
+        unscoped = "The action takes no resource; its condition names the metrics' namespaces"
+        allow(self.role, ["cloudwatch:PutMetricData"], ["*"], conditions=namespaces, because=unscoped)
+
+    def _allow_images(self, images: AlgorithmImages) -> None:
+        allow(self.role, ["ecr:GetAuthorizationToken"], ["*"], because="The action takes no resource")
+        pull = ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"]
+        allow(self.role, pull, images.repository_arns)

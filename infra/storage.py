@@ -1,0 +1,94 @@
+"""Where CSVs land and where results go: buckets nobody else can read, versioned, over TLS only."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.encryption import Encryption
+from infra.settings import Settings
+
+ARTIFACT_TAG = ("segmentation:lifetime", "artifact")
+"""The tag of objects that expire: a lifecycle rule can't tell them by key, for a run's id comes first in it."""
+
+
+class Storage(Construct):
+    """The three buckets.
+
+    Attributes
+    ----------
+    incoming
+        ``incoming/<name>.csv`` starts a run; nothing of ours deletes it.
+    results
+        ``runs/<run id>/…`` and ``latest.json``.
+    access_logs
+        Who read and wrote the other two.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._encryption = encryption
+        self.access_logs = self._build_access_logs()
+        self.incoming = self._build_bucket("Incoming", lifecycle_rules=[_abort_uploads()])
+        self.results = self._build_bucket("Results", lifecycle_rules=[_abort_uploads(), *self._expire_artifacts()])
+        self._announce_objects(self.incoming)
+
+    def _build_access_logs(self) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            # S3's log delivery writes with Amazon's key; a customer key would need a policy for it and gain nothing.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            versioned=True,
+            lifecycle_rules=[
+                _abort_uploads(),
+                s3.LifecycleRule(
+                    id="expire-logs",
+                    expiration=Duration.days(self._settings.log_retention_days),
+                    noncurrent_version_expiration=Duration.days(1),
+                ),
+            ],
+            removal_policy=self._removal_policy,
+        )
+
+    def _build_bucket(self, name: str, *, lifecycle_rules: list[s3.LifecycleRule]) -> s3.Bucket:
+        key = self._encryption.data_key
+        return s3.Bucket(
+            self,
+            name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            bucket_key_enabled=True if key else None,
+            versioned=True,
+            lifecycle_rules=lifecycle_rules,
+            server_access_logs_bucket=self.access_logs,
+            server_access_logs_prefix=f"{name.lower()}/",
+            removal_policy=self._removal_policy,
+        )
+
+    def _expire_artifacts(self) -> list[s3.LifecycleRule]:
+        expiry = Duration.days(self._settings.artifact_expiry_days)
+        return [
+            s3.LifecycleRule(id="expire-artifacts", tag_filters=dict([ARTIFACT_TAG]), expiration=expiry),
+            s3.LifecycleRule(id="expire-replaced", noncurrent_version_expiration=expiry),
+        ]
+
+    def _announce_objects(self, bucket: s3.Bucket) -> None:
+        # Bucket(event_bridge_enabled=True) would do the same by a custom resource with a function of its own.
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - for the type checker: a Bucket's child is one
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+
+    @property
+    def _removal_policy(self) -> RemovalPolicy:
+        return RemovalPolicy.RETAIN if self._settings.retain_data else RemovalPolicy.DESTROY
+
+
+def _abort_uploads() -> s3.LifecycleRule:
+    return s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))

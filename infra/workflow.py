@@ -1,0 +1,307 @@
+"""The state machine: from a CSV's object version to labeled counties, with nothing left running on any path."""
+
+from collections.abc import Sequence
+
+from aws_cdk import ArnFormat, Aws, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.encryption import Encryption
+from infra.functions import Functions
+from infra.logging import build_log_group
+from infra.model_stage import Inference, ModelStage, sagemaker_arn
+from infra.permissions import acknowledge, allow
+from infra.settings import Settings
+from infra.storage import Storage
+from infra.tasks import failing_task, function_task
+from infra.teardown import TearDown
+
+_path = sfn.JsonPath.string_at
+_number = sfn.JsonPath.number_at
+_object = sfn.JsonPath.object_at
+
+
+def state_machine_arn(scope: Construct, settings: Settings) -> str:
+    """Return the machine's ARN by its name: what the machine itself invokes may know it without a cycle."""
+    return Stack.of(scope).format_arn(
+        service="states",
+        resource="stateMachine",
+        resource_name=settings.stack_name,
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+
+
+def execution_arns(scope: Construct, settings: Settings, *, of_maps: bool = False) -> str:
+    """Return the ARNs of all the machine's executions, or of those that its distributed maps start."""
+    return Stack.of(scope).format_arn(
+        service="states",
+        resource="execution",
+        resource_name=f"{settings.stack_name}{'/*' if of_maps else ''}:*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+
+
+class Workflow(Construct):
+    """The state machine.
+
+    Prepare -> Pca -> KMeans -> TearDownKMeans -> Publish are its phases. Whatever fails in one of them is noted,
+    both models are torn down, and RecordFailure ends the execution with the first error; redriven, it goes on at the
+    phase that failed.
+
+    Attributes
+    ----------
+    state_machine
+        Named like the stack.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        encryption: Encryption,
+        storage: Storage,
+        functions: Functions,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._functions = functions
+        self._storage = storage
+
+        publish = self._build_publish()
+        teardown = self._build_teardown(then=publish)
+        kmeans = self._build_kmeans_phase()
+        pca = self._build_pca_phase()
+        prepare = self._build_prepare()
+        definition = prepare.next(pca).next(kmeans).next(teardown.start)
+
+        failure = self._build_failure_path(resume_at=[prepare, pca, kmeans, teardown.start, publish])
+        for phase, catching in {
+            "Prepare": prepare,
+            "Pca": pca,
+            "KMeans": kmeans,
+            "TearDownKMeans": teardown.task,
+            "Publish": publish,
+        }.items():
+            self._note_failure(phase, catching, failure)
+
+        self.state_machine = self._build_machine(definition, encryption)
+
+    def _build_prepare(self) -> sfn.TaskStateBase:
+        return function_task(
+            self,
+            "Prepare",
+            self._functions["prepare"],
+            {"run_id": _path("$.run_id"), "input": _object("$.input")},
+            result={
+                "rows": _number("$.Payload.rows"),
+                "features": _number("$.Payload.features"),
+                "shards_key": _path("$.Payload.shards_key"),
+            },
+            result_path="$.prepared",
+        )
+
+    def _build_pca_phase(self) -> sfn.Parallel:
+        stage = ModelStage(
+            self,
+            "Pca",
+            stage="pca",
+            functions=self._functions,
+            settings=self._settings,
+            shards_bucket=self._storage.results,
+            features_path="$.prepared.features",
+            clusters_path=None,
+            inference=Inference(state="Project", function="project", answer="components"),
+        )
+        # A Parallel of one branch, so that one Catch covers the whole phase.
+        phase = sfn.Parallel(
+            self,
+            "PcaPhase",
+            state_name="Pca",
+            result_selector={**_kept_of_stage(0), "components": _number("$[0].inferred.components")},
+            result_path="$.pca",
+        )
+        return phase.branch(stage.chain)
+
+    def _build_kmeans_phase(self) -> sfn.Parallel:
+        choose_clusters = function_task(
+            self,
+            "ChooseClusters",
+            self._functions["choose_clusters"],
+            {"run_id": _path("$.run_id")},
+            result={"clusters": _number("$.Payload.clusters")},
+            result_path="$.chosen",
+        )
+        is_chosen = self._settings.clusters == "auto"
+        stage = ModelStage(
+            self,
+            "KMeans",
+            stage="kmeans",
+            functions=self._functions,
+            settings=self._settings,
+            shards_bucket=self._storage.results,
+            features_path="$.pca.components",
+            clusters_path="$.chosen.clusters" if is_chosen else None,
+            inference=Inference(state="Label", function="label", answer="rows"),
+        )
+        phase = sfn.Parallel(
+            self,
+            "KMeansPhase",
+            state_name="KMeans",
+            result_selector=_kept_of_stage(0),
+            result_path="$.kmeans",
+        )
+        if is_chosen:
+            phase.branch(choose_clusters.next(stage.chain))
+        else:
+            # The elbow is for the report only: nothing waits for it.
+            phase.branch(stage.chain, choose_clusters)
+        teardown = TearDown(
+            self, "TearDownPca", name="Pca", stage="pca", functions=self._functions, settings=self._settings
+        )
+        return phase.branch(teardown.start)
+
+    def _build_teardown(self, *, then: sfn.IChainable) -> TearDown:
+        return TearDown(
+            self,
+            "TearDownKMeans",
+            name="KMeans",
+            stage="kmeans",
+            functions=self._functions,
+            settings=self._settings,
+            then=then,
+        )
+
+    def _build_publish(self) -> sfn.TaskStateBase:
+        described = {
+            f"{stage}_{what}": _object(f"$.{stage}.{kept}")
+            for stage in ("pca", "kmeans")
+            for what, kept in (("training", "training"), ("endpoint", "endpoint"), ("hosting_launch", "hosting"))
+        }
+        return function_task(
+            self,
+            "Publish",
+            self._functions["publish"],
+            {
+                "run_id": _path("$.run_id"),
+                "input": _object("$.input"),
+                "execution": _object("$$.Execution"),
+                **described,
+            },
+            result={"published": _object("$.Payload")},
+            result_path="$",
+        )
+
+    def _build_failure_path(self, *, resume_at: Sequence[sfn.State]) -> sfn.State:
+        record = failing_task(
+            self,
+            "RecordFailure",
+            self._functions["record_failure"],
+            {
+                "run_id": _path("$.run_id"),
+                "input": _object("$.input"),
+                "failure": _object("$.failure"),
+                "execution": _object("$$.Execution"),
+            },
+            # It answers only when the execution was redriven.
+            result={"phase": _path("$.Payload.phase")},
+            result_path="$.resume",
+        )
+        resume = sfn.Choice(self, "Resume")
+        for phase, state in zip(("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish"), resume_at, strict=True):
+            resume.when(sfn.Condition.string_equals("$.resume.phase", phase), state)
+        record.next(resume)
+
+        clean_up = sfn.Parallel(self, "CleanUp", result_path=sfn.JsonPath.DISCARD)
+        for name, stage in (("FailedPca", "pca"), ("FailedKMeans", "kmeans")):
+            teardown = TearDown(
+                self,
+                f"TearDown{name}",
+                name=name,  # type: ignore[arg-type]
+                stage=stage,  # type: ignore[arg-type]
+                functions=self._functions,
+                settings=self._settings,
+            )
+            clean_up.branch(teardown.start)
+        clean_up.add_catch(record, result_path="$.failure.cleanup")
+        clean_up.next(record)
+        return clean_up
+
+    def _note_failure(self, phase: str, catching: sfn.Parallel | sfn.TaskStateBase, then: sfn.State) -> None:
+        note = sfn.Pass(
+            self,
+            f"Note{phase}Failure",
+            parameters={"phase": phase, "error": _object("$.error"), "execution": _object("$$.Execution")},
+            result_path="$.failure",
+        )
+        catching.add_catch(note.next(then), result_path="$.error")
+
+    def _build_machine(self, definition: sfn.IChainable, encryption: Encryption) -> sfn.StateMachine:
+        role = self._build_role()
+        machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            state_machine_name=self._settings.stack_name,
+            definition_body=sfn.DefinitionBody.from_chainable(definition),
+            comment="From a census CSV to labeled counties",
+            timeout=Duration.seconds(self._settings.run_timeout_seconds),
+            tracing_enabled=True,
+            logs=sfn.LogOptions(
+                destination=build_log_group(
+                    self,
+                    "Logs",
+                    # Under this prefix Step Functions needn't grow a resource policy, whose size is limited.
+                    name=f"/aws/vendedlogs/states/{self._settings.stack_name}",
+                    settings=self._settings,
+                    encryption=encryption,
+                ),
+                level=sfn.LogLevel.ALL,
+                include_execution_data=False,
+            ),
+            # All it may do is written below; CDK's own grants would be wider.
+            role=role.without_policy_updates(),
+        )
+        machine.node.add_dependency(role)
+        return machine
+
+    def _build_role(self) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            description=f"Taken by the state machine {self._settings.stack_name}",
+            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
+        )
+        invoked = ("prepare", "launch_training", "launch_endpoint", "project", "choose_clusters", "label", "publish")
+        functions = [self._functions[name].function_arn for name in (*invoked, "teardown", "record_failure")]
+        allow(role, ["lambda:InvokeFunction"], functions)
+
+        named = "Every run names its own"
+        jobs = sagemaker_arn("training-job", f"{self._settings.stack_name}-*")
+        allow(role, ["sagemaker:DescribeTrainingJob"], [jobs], because=named)
+        endpoints = sagemaker_arn("endpoint", f"{self._settings.stack_name}-*")
+        allow(role, ["sagemaker:DescribeEndpoint"], [endpoints], because=named)
+
+        shards = self._storage.results.arn_for_objects("runs/*/prepared/shards.json")
+        allow(role, ["s3:GetObject"], [shards], because=named)
+        allow(role, ["states:StartExecution"], [state_machine_arn(self, self._settings)])
+        children = [execution_arns(self, self._settings), execution_arns(self, self._settings, of_maps=True)]
+        because = "Step Functions names the executions of a distributed map"
+        allow(role, ["states:DescribeExecution", "states:StopExecution"], children, because=because)
+        allow(role, ["states:RedriveExecution"], children[1:], because=because)
+        self._allow_logs_and_traces(role)
+        return role
+
+    def _allow_logs_and_traces(self, role: iam.Role) -> None:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and …/dg/xray-iam.html
+        deliver = ["CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"]
+        deliver += ["PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
+        allow(role, [f"logs:{action}" for action in deliver], ["*"], because="Log delivery's actions take no resource")
+        trace = ["PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"]
+        allow(role, [f"xray:{action}" for action in trace], ["*"], because="X-Ray's actions take no resource")
+
+
+def _kept_of_stage(branch: int) -> dict[str, str]:
+    """Keep a ModelStage's descriptions from a Parallel's results."""
+    return {key: _object(f"$[{branch}].{key}") for key in ("training", "endpoint", "hosting")}
