@@ -343,9 +343,7 @@ def _nearness(here: NDArray[np.float64], kind: Kind) -> NDArray[np.float64]:
     return nearest
 
 
-def _figures(
-    blend: NDArray[np.float64], rng: np.random.Generator, population: int | None = None
-) -> pd.DataFrame:
+def _figures(blend: NDArray[np.float64], rng: np.random.Generator, population: int | None = None) -> pd.DataFrame:
     """Draw the 34 features; the two smallest places lack a figure, as small samples do in the real survey."""
     n = len(blend)
     hardship = rng.normal(0.0, 1.0, n)  # one hidden factor: low incomes, poverty and joblessness go together
@@ -366,23 +364,17 @@ def _figures(
             "Men": men,
             "Women": people - men,
             **_shares(of("races"), 32, rng, _RACES, whole=False),
-            "Citizen": np.rint(people * np.clip(of("citizens") + rng.normal(0, 0.02, n), 0.3, 0.95)).astype(
-                int
-            ),
+            "Citizen": np.rint(people * np.clip(of("citizens") + rng.normal(0, 0.02, n), 0.3, 0.95)).astype(int),
             "Income": income,
             "IncomeErr": np.rint(np.maximum(income * noise * rng.uniform(0.12, 0.2, n), 150)),
             "IncomePerCap": per_head,
-            "IncomePerCapErr": np.rint(np.maximum(per_head * noise * rng.uniform(0.1, 0.18, n), 90)).astype(
-                int
-            ),
+            "IncomePerCapErr": np.rint(np.maximum(per_head * noise * rng.uniform(0.1, 0.18, n), 90)).astype(int),
             "Poverty": poverty.round(1),
             "ChildPoverty": np.clip(poverty * rng.normal(1.38, 0.1, n), 1, 90).round(1),
             **_shares(of("occupations"), 170, rng, _OCCUPATIONS),
             **_shares(of("commutes"), 170, rng, _COMMUTES),
             "MeanCommute": np.clip(of("minutes") + rng.normal(0, 3.2, n), 5, 45).round(1),
-            "Employed": np.rint(people * np.clip(of("employed") + rng.normal(0, 0.025, n), 0.1, 0.8)).astype(
-                int
-            ),
+            "Employed": np.rint(people * np.clip(of("employed") + rng.normal(0, 0.025, n), 0.1, 0.8)).astype(int),
             **_shares(of("employers"), 170, rng, _EMPLOYERS),
             "Unemployment": np.clip(
                 of("unemployment") * np.exp(0.22 * hardship + rng.normal(0, 0.15, n)), 0.5, 40

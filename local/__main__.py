@@ -1,0 +1,5 @@
+"""``python -m local``: the stack on this machine, no account needed."""
+
+from local.cli import main
+
+main()
