@@ -148,6 +148,7 @@ class ModelStage(Construct):
             },
             result={"name": _path("$.Payload.name"), "instance_type": _path("$.Payload.instance_type"), "polls": 0},
             result_path=awaited.launch_path,
+            also_retry="quota",
         )
 
     def _build_map(self, inference: Inference, bucket: s3.IBucket) -> sfn.DistributedMap:
@@ -182,6 +183,6 @@ class ModelStage(Construct):
             # One number a shard: Step Functions holds all shards' answers at a time, 256 KiB at most.
             result={answer: sfn.JsonPath.number_at(f"$.Payload.{answer}")},
             result_path="$",
-            invokes_endpoint=True,
+            also_retry="model",
         )
         return each.item_processor(shard)

@@ -1,7 +1,7 @@
 """The state machine's two kinds of task, a function and a question to SageMaker, with time limits and retries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
@@ -9,17 +9,15 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-# Lambda's own troubles, and a function whose process died or ran out of time.
+# Lambda's own troubles: nothing of ours ran.
 _LAMBDA_ERRORS = (
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
-    "Lambda.Unknown",
-    "Runtime.ExitError",
-    "Sandbox.Timedout",
-    sfn.Errors.TIMEOUT,
 )
+# A function whose process died or ran out of time: worth another try, but what kills it twice kills it always.
+_PROCESS_ERRORS = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", sfn.Errors.TIMEOUT)
 # What AWS answers when the same request may succeed a little later; the handlers raise errors under these codes.
 _TRANSIENT_ERRORS = (
     "ThrottlingException",
@@ -56,7 +54,7 @@ def function_task(
     *,
     result: Mapping[str, Any],
     result_path: str,
-    invokes_endpoint: bool = False,
+    also_retry: Literal["quota", "model"] | None = None,
 ) -> tasks.LambdaInvoke:
     """Return a state that invokes a function.
 
@@ -68,14 +66,16 @@ def function_task(
         What to keep of its answer, which is at ``$.Payload``.
     result_path
         Where to keep it.
-    invokes_endpoint
-        Whether to retry what a model's container answers, too.
+    also_retry
+        ``quota``: the account's limits, which other runs use up. ``model``: what a model's container answers.
     """
     task = _invoke(scope, name, function, payload, result, result_path)
-    _retry(task, _QUOTA_ERRORS, first=15, attempts=4, rate=2, longest=120)
-    if invokes_endpoint:
-        _retry(task, _MODEL_ERRORS, first=2, attempts=4, rate=2, longest=30)
-    _retry(task, _LAMBDA_ERRORS + _TRANSIENT_ERRORS, first=2, attempts=5, rate=2, longest=60)
+    if also_retry == "quota":
+        _retry(task, _QUOTA_ERRORS, first=15, attempts=4, longest=120)
+    if also_retry == "model":
+        _retry(task, _MODEL_ERRORS, first=2, attempts=4, longest=30)
+    _retry(task, _LAMBDA_ERRORS + _TRANSIENT_ERRORS, first=2, attempts=5, longest=60)
+    _retry(task, _PROCESS_ERRORS, first=2, attempts=2, longest=60)
     return task
 
 
@@ -94,7 +94,7 @@ def failing_task(
     Lambda itself failed or the process died.
     """
     task = _invoke(scope, name, function, payload, result, result_path)
-    _retry(task, _LAMBDA_ERRORS, first=1, attempts=2, rate=2, longest=5)
+    _retry(task, _LAMBDA_ERRORS + _PROCESS_ERRORS, first=1, attempts=2, longest=5)
     return task
 
 
@@ -134,7 +134,7 @@ def describe_task(
         result_path=result_path,
         task_timeout=sfn.Timeout.duration(Duration.seconds(_DESCRIBE_SECONDS)),
     )
-    _retry(task, _SAGEMAKER_ERRORS, first=2, attempts=6, rate=2, longest=60)
+    _retry(task, _SAGEMAKER_ERRORS, first=2, attempts=6, longest=60)
     return task
 
 
@@ -144,14 +144,13 @@ def _retry(
     *,
     first: int,
     attempts: int,
-    rate: float,
     longest: int,
 ) -> None:
     task.add_retry(
         errors=list(errors),
         interval=Duration.seconds(first),
         max_attempts=attempts,
-        backoff_rate=rate,
+        backoff_rate=2,
         max_delay=Duration.seconds(longest),
         jitter_strategy=sfn.JitterType.FULL,
     )
