@@ -1,0 +1,1 @@
+"""Twins of the built-in algorithm containers."""

@@ -1,0 +1,128 @@
+"""The PCA container's twin: principal components from sums over shards, in float64 and constant memory.
+
+The built-in algorithm does the same: each host sums over its mini-batches, the sums are merged, and the components are
+those of the merged covariance. `regular` keeps the features × features second moment; `randomized` only its product
+with a random matrix (features × sketch), from which Nyström's formula recovers the leading components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+_MIN_EXTRA = 10
+# Rows turned to float64 at a time: the copy stays in the processor's cache instead of costing memory bandwidth.
+_BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class PcaResult:
+    """What the artifact holds: `s` (n,) ascending, `v` features × n with columns to match, `mean` 1 × features."""
+
+    s: npt.NDArray[np.float32]
+    v: npt.NDArray[np.float32]
+    mean: npt.NDArray[np.float32]
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the arrays by the names they have in `model_algo-1`."""
+        return {"s": self.s, "v": self.v, "mean": self.mean}
+
+
+class PcaSums:
+    """Sums over rows, from which the components follow; sums of different shards or hosts merge.
+
+    Parameters
+    ----------
+    features
+        Columns of the data.
+    sketch
+        features × p random matrix for the randomized mode; None for the regular one.
+    shift
+        A row to subtract before summing, near the mean: without it the squares of the mean drown small components.
+    """
+
+    def __init__(self, features: int, shift: Array, sketch: Array | None = None) -> None:
+        self.shift = shift
+        self.rows = 0
+        self._sketch = sketch
+        self._sum = np.zeros(features)
+        self._moment = np.zeros((features, features if sketch is None else sketch.shape[1]))
+
+    def add(self, rows: npt.NDArray[np.floating]) -> None:
+        """Add n × features rows."""
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS] - self.shift
+            self._sum += block.sum(axis=0)
+            right = block if self._sketch is None else block @ self._sketch
+            self._moment += block.T @ right
+        self.rows += len(rows)
+
+    def merge(self, other: PcaSums) -> None:
+        """Add another host's sums; both must have the same shift and sketch."""
+        self.rows += other.rows
+        self._sum += other._sum
+        self._moment += other._moment
+
+    def solve(self, components: int, *, subtract_mean: bool = True) -> PcaResult:
+        """Return the leading components.
+
+        Parameters
+        ----------
+        components
+            How many, at most the number of features.
+        subtract_mean
+            Whether the data is centred first; if not, the mean in the result is zero.
+        """
+        mean = self.shift + self._sum / self.rows
+        moment = self._moment.copy()
+        project = self._sketch if self._sketch is not None else np.eye(len(mean))
+        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ; without centring the same formula goes back to m = 0.
+        offset = self._sum / self.rows
+        moment -= self.rows * np.outer(offset, offset @ project)
+        if not subtract_mean:
+            moment += self.rows * np.outer(mean, mean @ project)
+        eigenvalues, vectors = _eigen(moment, self._sketch)
+        singular = np.sqrt(np.maximum(eigenvalues[-components:], 0.0))
+        return PcaResult(
+            s=singular.astype(np.float32),
+            v=vectors[:, -components:].astype(np.float32),
+            mean=(mean if subtract_mean else np.zeros_like(mean))[np.newaxis].astype(np.float32),
+        )
+
+
+def sketch_matrix(features: int, components: int, extra: int, seed: int) -> Array:
+    """Return the random matrix of the randomized mode, with orthonormal columns.
+
+    Parameters
+    ----------
+    features
+        Rows of the matrix.
+    components, extra
+        Its columns are their sum, at most `features`; `extra` of -1 stands for max(10, components).
+    seed
+        Seed of the random numbers.
+    """
+    columns = min(features, components + (max(_MIN_EXTRA, components) if extra < 0 else extra))
+    random = np.random.default_rng(seed).standard_normal((features, columns))
+    return np.linalg.qr(random)[0]
+
+
+def _eigen(moment: Array, sketch: Array | None) -> tuple[Array, Array]:
+    """Eigenvalues ascending and eigenvectors as columns, of `moment` or of what `moment` is the sketch of."""
+    if sketch is None:
+        values, vectors = np.linalg.eigh((moment + moment.T) / 2)
+        return values, vectors
+    # Nyström with the stabilising shift of Tropp et al., "Fixed-rank approximation of a positive-semidefinite
+    # matrix from streaming data" (2017), algorithm 3.
+    nudge = np.finfo(float).eps * max(np.linalg.norm(moment), np.finfo(float).tiny)
+    nudged = moment + nudge * sketch
+    core = sketch.T @ nudged
+    values, vectors = np.linalg.eigh((core + core.T) / 2)
+    root = nudged @ (vectors / np.sqrt(np.maximum(values, nudge)))
+    left, singular, _ = np.linalg.svd(root, full_matrices=False)
+    order = np.argsort(singular)
+    return np.maximum(singular[order] ** 2 - nudge, 0.0), left[:, order]

@@ -1,0 +1,148 @@
+"""Starts and talks to the processes in which training jobs and endpoints run, as on SageMaker each in its own.
+
+A warm parent process has imported numpy, scikit-learn and botocore and forks one child a container, so that a container
+starts in milliseconds, its memory is its own, and stopping it is killing it. The server's event loop only waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker.tasks import HostingTask, TrainingTask
+
+_LENGTH = struct.Struct("<Q")
+_STREAM_LIMIT = 1 << 24
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+logger = logging.getLogger("sagemaker")
+
+Task = TrainingTask | HostingTask
+
+
+class ContainerDied(Exception):
+    """The container's process ended without an answer."""
+
+
+class Container:
+    """One running process, for one training job or one variant of an endpoint."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self._pid: int | None = None
+
+    async def start(self, task: Task) -> None:
+        """Hand the container what to do; it answers with its process id first."""
+        await self._send(task)
+        self._pid = (await self.receive())[1]
+
+    async def receive(self) -> tuple[Any, ...]:
+        """Wait for the next message.
+
+        Raises
+        ------
+        ContainerDied
+            When the process has ended.
+        """
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            message: tuple[Any, ...] = pickle.loads(await self._reader.readexactly(length))  # noqa: S301 our own child
+        except (asyncio.IncompleteReadError, ConnectionError) as ended:
+            raise ContainerDied("the container's process has ended") from ended
+        return message
+
+    async def ask(self, request: Any) -> tuple[Any, ...]:
+        """Send a request and wait for its answer; one at a time, as a container has one worker."""
+        async with self._turn:
+            await self._send(request)
+            return await self.receive()
+
+    async def _send(self, message: Any) -> None:
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            self._writer.write(_LENGTH.pack(len(data)) + data)
+            await self._writer.drain()
+        except ConnectionError as ended:
+            raise ContainerDied("the container's process has ended") from ended
+
+    def kill(self) -> None:
+        """End the process at once; no-op when it has ended."""
+        self._writer.close()
+        if self._pid is not None:
+            try:
+                os.kill(self._pid, signal.SIGKILL)
+            except ProcessLookupError:
+                logger.debug("container %s had already ended", self._pid)
+            self._pid = None
+
+
+class ContainerHost:
+    """Owns the warm parent process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def warm_up(self) -> None:
+        """Start the warm process unless it runs; it takes a second or two to be ready, and nobody waits for it."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        ours, theirs = socket.socketpair()
+        # One BLAS thread a container: there are more containers than cores when several runs overlap.
+        environment = os.environ | {"PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local.sagemaker.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self._control = ours
+
+    async def launch(self, task: Task) -> Container:
+        """Start a container for a task.
+
+        Raises
+        ------
+        ContainerDied
+            When the warm process, or the container at once, has ended.
+        """
+        self.warm_up()
+        ours, theirs = socket.socketpair()
+        assert self._control is not None
+        try:
+            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+        except (BrokenPipeError, ConnectionError):
+            ours.close()
+            self._process = None
+            raise ContainerDied("the process that starts containers has ended") from None
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)
+        container = Container(reader, writer)
+        await container.start(task)
+        return container
+
+    def close(self) -> None:
+        """End the warm process; containers end when their connection closes."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.wait(timeout=10)
+        self._process = self._control = None
+
+
+def _python_path() -> str:
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(_PROJECT_ROOT), *([inherited] if inherited else [])])

@@ -1,0 +1,72 @@
+"""The errors SageMaker answers, in the form its two APIs put them on the wire."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+Response = tuple[int, dict[str, str], bytes]
+
+_JSON = "application/x-amz-json-1.1"
+
+
+@dataclass
+class AwsError(Exception):
+    """An error answer: code, message, HTTP status and further members of its body."""
+
+    code: str
+    message: str
+    status: int = 400
+    members: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    def to_control_plane(self) -> Response:
+        """Render for the control plane (JSON 1.1): the code is `__type`."""
+        # SageMaker's own modelled exceptions spell the member `Message`, the common ones `message`.
+        member = "Message" if self.code in _MODELLED else "message"
+        body = {"__type": self.code, member: self.message, **self.members}
+        return self.status, {"Content-Type": _JSON, "x-amzn-errortype": self.code}, json.dumps(body).encode()
+
+    def to_runtime(self) -> Response:
+        """Render for the runtime (REST JSON): the code is a header."""
+        body = {"Message": self.message, **self.members}
+        # A lower-case name keeps the gateway from rewriting the type to the control plane's.
+        headers = {"content-type": "application/json", "x-amzn-errortype": self.code}
+        return self.status, headers, json.dumps(body).encode()
+
+
+_MODELLED = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"})
+
+
+def validation(message: str) -> AwsError:
+    """A ValidationException: the request can't be right whatever the state."""
+    return AwsError("ValidationException", message)
+
+
+def access_denied(message: str) -> AwsError:
+    """An AccessDeniedException, which SageMaker answers with status 400."""
+    return AwsError("AccessDeniedException", message)
+
+
+def limit_exceeded(instance_type: str, usage: str, count: int) -> AwsError:
+    """The answer to a request for more instances than the account's quota."""
+    return AwsError(
+        "ResourceLimitExceeded",
+        f"The account-level service limit '{instance_type} for {usage} usage' is 0 Instances, with current "
+        f"utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to "
+        "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request "
+        "an increase for this quota.",
+    )
+
+
+def unknown_operation() -> Response:
+    """The answer to an operation the service does not have."""
+    body = json.dumps({"__type": "UnknownOperationException"}).encode()
+    return 400, {"Content-Type": _JSON, "x-amzn-errortype": "UnknownOperationException"}, body
+
+
+def success(body: dict[str, object] | None) -> Response:
+    """Render a control plane answer; an operation without output answers an empty body."""
+    return 200, {"Content-Type": _JSON}, b"" if body is None else json.dumps(body).encode()

@@ -1,0 +1,41 @@
+"""Which SageMaker operations were called, and how each call ended."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+
+class Ledger:
+    """Counts of calls by operation and outcome."""
+
+    def __init__(self) -> None:
+        self._outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def note(self, operation: str, outcome: str) -> None:
+        """Count one call; the outcome is `ok` or the error's code."""
+        self._outcomes[operation][outcome] += 1
+
+    def clear(self) -> None:
+        """Start counting afresh."""
+        self._outcomes.clear()
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return one entry an operation: calls that succeeded, and errors by code."""
+        return [
+            {
+                "operation": operation,
+                "ok": outcomes["ok"],
+                "errors": {code: count for code, count in sorted(outcomes.items()) if code != "ok"},
+            }
+            for operation, outcomes in sorted(self._outcomes.items())
+        ]
+
+
+def render(entries: list[dict[str, object]]) -> str:
+    """Lay the ledger out as a table for people."""
+    lines = [f"{'operation':36} {'ok':>6}  errors"]
+    for entry in entries:
+        errors = entry["errors"]
+        shown = ", ".join(f"{code} × {count}" for code, count in errors.items()) if isinstance(errors, dict) else ""
+        lines.append(f"{entry['operation']:36} {entry['ok']:>6}  {shown}")
+    return "\n".join(lines)
