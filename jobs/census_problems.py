@@ -1,5 +1,6 @@
 """What is wrong with a census CSV, said so that its owner can mend it."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,10 +56,10 @@ class InvalidCensus(Exception):  # noqa: N818 - the workflow's users meet this n
         How many there are of each kind, shown or not.
     """
 
-    def __init__(self, problems: list[Problem], totals: dict[str, int]) -> None:
+    def __init__(self, problems: list[Problem], totals: dict[str, int] | None = None) -> None:
         self.problems = problems
-        self.totals = totals
-        others = sum(totals.values()) - 1
+        self.totals = totals or dict(Counter(problem.kind for problem in problems))
+        others = sum(self.totals.values()) - 1
         more = "" if others < 1 else f" (and {others:,} more problem{'s' if others > 1 else ''})"
         super().__init__(f"{problems[0]}{more}")
 

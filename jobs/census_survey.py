@@ -22,7 +22,10 @@ _EXPECTED = {
     "leave the cell empty",
 }
 _HINTS = (
-    (re.compile(r"(n\.?/?a\.?|nan|null|none|nil|missing|\(x\)|[-–—.*?]+|n|x)", re.IGNORECASE), "leave it empty"),
+    (
+        re.compile(r"(n\.?/?a\.?|nan|null|none|nil|missing|\(x\)|[-.*?\u2013\u2014]+|n|x)", re.IGNORECASE),
+        "leave it empty",
+    ),
     (re.compile(r"[-+]?\d{1,3}([, ']\d{3})+(\.\d*)?"), "write it without thousands separators"),
     (re.compile(r"[-+]?\d*,\d+"), "write it with a decimal point"),
     (re.compile(r"[$€£]?\s*[\d.,]+\s*[%$€£]?"), "write it without the sign"),
@@ -97,14 +100,9 @@ class Survey:
     """
 
     def __init__(self, table: CensusTable) -> None:
-        """Read a whole table.
-
-        Raises
-        ------
-        InvalidCensus
-            When its header lacks what a census needs; all other problems are raised by `judge`.
-        """
-        self.columns: list[Column] = []
+        """Read a whole table; what is wrong with it is raised by `judge`."""
+        self._header = table.header
+        self.columns = [Column(table.header.names[index], index) for index in table.header.measures]
         self.rows_read = self.rows_kept = 0
         self.dropped_regions: list[dict[str, Any]] = []
         self._problems = ProblemList()
@@ -112,19 +110,18 @@ class Survey:
         self._read_to_the_end = False
         try:
             for cells in table:
-                self._add(table, cells)
+                self._add(cells, table.decimal_mark)
             self._read_to_the_end = True
         except UnreadableText as error:
             self._problems.add(error.problem)
-        self._header = table.header
         self.source = {
             "sha256": table.text.sha256,
             "bytes": table.text.size_bytes,
             "compression": table.text.compression,
             "encoding": table.text.encoding,
-            "delimiter": table.header.delimiter if table.header else None,
+            "delimiter": table.header.delimiter,
             "decimal_mark": table.decimal_mark,
-            "id_column": table.header.name_of_id if table.header else None,
+            "id_column": table.header.name_of_id,
         }
 
     def judge(self, minimum_rows: int, components: int | None) -> list[Column]:
@@ -164,23 +161,20 @@ class Survey:
 
     def ignored_columns(self) -> list[dict[str, str]]:
         """Return the columns left out for another reason."""
-        ids = [(i, "another identifier") for i in self._header.other_ids] if self._header else []
+        ids = [(index, "another identifier") for index in self._header.other_ids]
         texts = [(column.index, "text") for column in self.columns if column.is_text]
         return [{"name": self._name(index), "reason": reason} for index, reason in sorted(ids + texts)]
 
     def _name(self, index: int) -> str:
-        return self._header.names[index] if self._header else ""
+        return self._header.names[index]
 
-    def _add(self, table: CensusTable, cells: Cells) -> None:
+    def _add(self, cells: Cells, decimal_mark: str) -> None:
         """Take in one block."""
-        header = table.header
-        assert header is not None
-        if not self.columns:
-            self.columns = [Column(header.names[i], i) for i in header.measures]
+        header = self._header
         for problem in cells.ragged:
             self._problems.add(problem)
         self._problems.count("ragged_row", cells.ragged_rows - len(cells.ragged))
-        numbers = {column.index: cells.numbers(column.index, table.decimal_mark) for column in self.columns}
+        numbers = {column.index: cells.numbers(column.index, decimal_mark) for column in self.columns}
         empty = {i: numbers[i].empty if i in numbers else cells.empty(i) for i in range(len(header.names))}
         for index, mask in empty.items():
             self._empty[index] += 0 if mask is None else int(np.count_nonzero(mask))
@@ -194,8 +188,6 @@ class Survey:
             self.dropped_regions.append(_dropped_region(header, cells, record, names))
 
     def _note_useless_columns(self) -> None:
-        if not self._header:
-            return
         if not self.rows_read and not self._problems.totals:
             self._problems.add(Problem("no_rows", "there is a header and no row", "expected one row a region"))
         for index, name in enumerate(self._header.names):

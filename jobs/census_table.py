@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from jobs.census_cells import Cells
-from jobs.census_problems import Problem, ProblemList, UnreadableText, shorten
+from jobs.census_problems import InvalidCensus, Problem, ProblemList, UnreadableText, shorten
 from jobs.census_text import CensusText
 
 ID_COLUMNS = ("CensusId", "CountyId", "CensusTract", "TractId", "GEOID", "FIPS")
@@ -66,55 +67,64 @@ class Header:
 
 
 class CensusTable:
-    """One pass over a census CSV: iterate over its blocks of cells, then read the facts.
+    """One pass over a census CSV: iterate over its blocks of cells.
 
     Attributes
     ----------
     text
-        The text below, with its facts.
+        The text below; its facts are final after the last block.
     header
-        Known once iteration gave a block.
+        The first record that isn't blank.
     decimal_mark
         A comma where the separator is another and the first block's numbers are written so, else a point.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
+        """Read the header.
+
+        Raises
+        ------
+        InvalidCensus
+            When there is none, or it lacks what a census needs.
+        """
         self.text = CensusText(stream)
-        self.header: Header | None = None
-        self.decimal_mark = "."
+        self._blocks = iter(self.text)
+        self._row = 1
+        try:
+            block = self._first_block()
+            self.header, length = _read_header(block, self._row)
+        except UnreadableText as error:
+            raise InvalidCensus([error.in_block(self._row).problem]) from error
+        self._row += 1
+        self._rest = block[length:]
+        self.decimal_mark = _decimal_mark(self._rest, self.header.delimiter)
 
     def __iter__(self) -> Iterator[Cells]:
         """Give the cells of each block.
 
         Raises
         ------
-        InvalidCensus
-            When the header lacks what a census needs.
         UnreadableText
             When reading can't go on.
         """
-        row = 1
         try:
-            for block in self.text:
-                body = block
-                if self.header is None:
-                    body = block.lstrip(b"\n")
-                    row += len(block) - len(body)
-                    if not body:
-                        continue
-                    self.header, length = _read_header(body, row)
-                    body, row = body[length:], row + 1
-                    self.decimal_mark = _decimal_mark(body, self.header.delimiter)
-                if body:
-                    cells = Cells(body, self.header.delimiter, len(self.header.names), row)
-                    row = cells.next_row
-                    yield cells
+            for block in chain([self._rest] if self._rest else [], self._blocks):
+                cells = Cells(block, self.header.delimiter, len(self.header.names), self._row)
+                self._row = cells.next_row
+                yield cells
         except UnreadableText as error:
-            raise error.in_block(row) from error
-        if self.header is None:
-            raise UnreadableText(
-                Problem("empty_file", "the file holds blank lines only", "upload a CSV with a header and rows")
-            )
+            raise error.in_block(self._row) from error
+
+    def _first_block(self) -> bytes:
+        """Return the first block without the blank lines that it starts with."""
+        for block in self._blocks:
+            content = block.lstrip(b"\n")
+            self._row += len(block) - len(content)
+            if content:
+                return content
+        raise UnreadableText(
+            Problem("empty_file", "the file holds blank lines only", "upload a CSV with a header and rows")
+        )
 
 
 def _read_header(block: bytes, row: int) -> tuple[Header, int]:

@@ -1,7 +1,7 @@
 """Whatever bytes a census CSV comes in, as blocks of whole records in UTF-8.
 
 Read safely: UTF-8 with and without a byte order mark, UTF-16 and UTF-32, Windows-1252, gzip, and every line ending.
-All else is refused with one problem that says what the file seems to be. A block is about two megabytes, so memory
+All else is refused with one problem that says what the file seems to be. A block is about a megabyte, so memory
 doesn't grow with the file, however far gzip expands it.
 """
 
@@ -18,11 +18,12 @@ import numpy as np
 
 from jobs.census_problems import Problem, UnreadableText
 
-BLOCK_BYTES = 1 << 21
+BLOCK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 1 << 20
 
 _SAVE_AS_CSV = "save the table as CSV and upload that"
 _SAVE_AS_UTF8 = "save the table as UTF-8 CSV and upload that"
+_LINE_FEED = 0x0A
 _FIRST_PRINTABLE = 0x20
 _LAST_ASCII = 0x7F
 _SIGNATURES = (
@@ -168,7 +169,7 @@ class _Digesting(io.RawIOBase):
         return len(data)
 
 
-def _gunzip(source: io.BufferedReader) -> Iterator[bytes]:
+def _gunzip(source: BinaryIO) -> Iterator[bytes]:
     try:
         with gzip.GzipFile(fileobj=source) as unzipped:
             yield from iter(lambda: unzipped.read(BLOCK_BYTES), b"")
@@ -229,7 +230,7 @@ def _with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _end_of_last_record(data: bytes) -> int:
     """Return the index after the last line feed that isn't inside quotation marks; `data` starts a record."""
     end = data.rfind(b"\n") + 1
-    quotes = data.count(b'"', 0, end)
+    quotes = data.count(b'"', 0, end) if b'"' in data else 0  # searching is ten times faster than counting
     while quotes % 2:
         opening = data.rfind(b'"', 0, end)
         earlier = data.rfind(b"\n", 0, opening) + 1
@@ -254,8 +255,10 @@ def _unending(carry: bytes) -> UnreadableText:
 
 
 def _refuse_control_characters(block: bytes) -> None:
-    allowed = block.count(b"\n") + block.count(b"\t")
-    if np.count_nonzero(np.frombuffer(block, np.uint8) < _FIRST_PRINTABLE) == allowed:
+    characters = np.frombuffer(block, np.uint8)
+    line_feeds = np.count_nonzero(characters == _LINE_FEED)
+    # Nearly every block holds no other; only then is it worth the slow search.
+    if np.count_nonzero(characters < _FIRST_PRINTABLE) == line_feeds:
         return
     control = _CONTROL.search(block)
     if control:
