@@ -26,7 +26,9 @@ class AlgorithmImages(Construct):
         super().__init__(scope, construct_id)
         registries = json.loads(_REGISTRIES.read_text())
         if region is not None and region not in registries:
-            raise SettingsError(f"segmentation.region is {region!r}; SageMaker's PCA and k-means are in {', '.join(registries)}")
+            raise SettingsError(
+                f"segmentation.region is {region!r}; SageMaker's PCA and k-means are in {', '.join(registries)}"
+            )
         mapping = CfnMapping(self, "Registries", mapping=registries)
         domain = mapping.find_in_map(Aws.REGION, "domain")
         self.uris: dict[str, str] = {}

@@ -32,9 +32,7 @@ class Encryption(Construct):
             alias=f"alias/{settings.stack_name}",
             enable_key_rotation=True,
             # What a lost key encrypted is lost too: the key outlives the stack as long as the data does.
-            removal_policy=RemovalPolicy.RETAIN
-            if settings.retain_data and encrypts_data
-            else RemovalPolicy.DESTROY,
+            removal_policy=RemovalPolicy.RETAIN if settings.retain_data and encrypts_data else RemovalPolicy.DESTROY,
         )
         self.data_key = self.topic_key if encrypts_data else None
         self._let_service_use("cloudwatch.amazonaws.com")

@@ -22,6 +22,8 @@ METRICS_NAMESPACE = "CensusSegmentation"
 _PROJECT = Path(__file__).parents[1]
 # The service calls of a small function take a second or two; botocore's own retries may stretch them.
 _CALL_SECONDS = 60
+# Nobody waits for their answer: what they fail to handle goes to the dead letters.
+_STARTED_BY_EVENTS = ("start_run", "sweep")
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,10 @@ class Functions(Construct):
     code_version
         Changes whenever the functions' code does.
     dead_letters
-        Events that ``start_run`` failed to handle.
+        Events that ``start_run`` and ``sweep`` failed to handle.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
         self._encryption = encryption
@@ -167,17 +167,18 @@ class Functions(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             role=role,
             log_group=log_group,
-            dead_letter_queue=self.dead_letters if spec.name == "start_run" else None,
+            dead_letter_queue=self.dead_letters if spec.name in _STARTED_BY_EVENTS else None,
             environment={
                 "POWERTOOLS_SERVICE_NAME": self._settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
         )
+        if spec.name not in _STARTED_BY_EVENTS:
+            acknowledge(function, "Serverless-LambdaDLQ", "The state machine waits for its answer, and retries it")
         return function
 
     def _role_of(self, function: lambda_.Function) -> iam.Role:
         role = function.role
         assert isinstance(role, iam.Role)  # noqa: S101 - for the type checker: _build gives each one
         return role
-

@@ -13,7 +13,7 @@ from infra.model_stage import sagemaker_arn
 from infra.permissions import allow
 from infra.settings import Settings
 from infra.storage import Storage
-from infra.workflow import execution_arns, state_machine_arn
+from infra.workflow import MAPS, execution_arns, state_machine_arn
 
 _NAMED_BY_RUN = "Every run names its own, and has its own folder"
 _NO_RESOURCE = "SageMaker's List actions take no resource"
@@ -119,9 +119,7 @@ class _Grants:
 
     def publish(self) -> None:
         role = self._functions.role("publish")
-        self._read(
-            "publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json"
-        )
+        self._read("publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json")
         self._write("publish", "segments.json", "report.html", "manifest.json", "labeled_counties.csv", in_parts=True)
         allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects("latest.json")])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
@@ -146,8 +144,8 @@ class _Grants:
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         allow(role, ["states:ListExecutions"], [map_runs], because="Step Functions names the map's runs")
-        children = execution_arns(self._given.scope, self._given.settings, of_maps=True)
-        allow(role, ["states:DescribeExecution"], [children], because="Step Functions names the map's executions")
+        children = [execution_arns(self._given.scope, self._given.settings, of_map=name) for name in MAPS]
+        allow(role, ["states:DescribeExecution"], children, because="Step Functions names the map's executions")
 
     def cleaners(self) -> None:
         for name in ("teardown", "sweep"):

@@ -135,7 +135,7 @@ class ModelStage(Construct):
         )
         return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)
 
-    def _build_launch(self, what: str, awaited: Awaited, payload: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def _build_launch(self, what: str, awaited: Awaited, payload: Mapping[str, Any]) -> Any:
         return function_task(
             self,
             f"Launch{awaited.name}",

@@ -33,12 +33,12 @@ def allow(
             acknowledge(role, f"AwsSolutions-IAM5[Resource::{name}]", because)
 
 
-def acknowledge(construct: Any, rule: str, reason: str) -> None:  # noqa: ANN401 - any construct
+def acknowledge(construct: Any, rule: str, reason: str) -> None:
     """Accept one finding of cdk-nag on one construct."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
-def _flatten(value: Any) -> str:  # noqa: ANN401 - a resolved CloudFormation expression
+def _flatten(value: Any) -> str:
     """Write an ARN with references as cdk-nag names it in a finding: ``<ResultsBucket.Arn>/runs/*``."""
     match value:
         case str():

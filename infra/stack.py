@@ -22,7 +22,7 @@ from jobs.run_settings import RunSettings
 class SegmentationStack(Stack):
     """Turns every census CSV that lands in a bucket into labeled counties."""
 
-    def __init__(self, scope: Construct, *, settings: Settings, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, scope: Construct, *, settings: Settings, **options: Any) -> None:
         super().__init__(
             scope,
             settings.stack_name,

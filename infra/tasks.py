@@ -69,7 +69,7 @@ def function_task(
     also_retry
         ``quota``: the account's limits, which other runs use up. ``model``: what a model's container answers.
     """
-    task = _invoke(scope, name, function, payload, result, result_path)
+    task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
     if also_retry == "quota":
         _retry(task, _QUOTA_ERRORS, first=15, attempts=4, longest=120)
     if also_retry == "model":
@@ -93,7 +93,7 @@ def failing_task(
     An error worth a retry elsewhere may be the very one it ends the execution with: it is retried twice, and only where
     Lambda itself failed or the process died.
     """
-    task = _invoke(scope, name, function, payload, result, result_path)
+    task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
     _retry(task, _LAMBDA_ERRORS + _PROCESS_ERRORS, first=1, attempts=2, longest=5)
     return task
 
@@ -103,6 +103,7 @@ def _invoke(
     name: str,
     function: lambda_.Function,
     payload: Mapping[str, Any],
+    *,
     result: Mapping[str, Any],
     result_path: str,
 ) -> tasks.LambdaInvoke:

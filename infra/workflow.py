@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import ArnFormat, Aws, Duration, Stack
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -11,7 +11,7 @@ from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.logging import build_log_group
 from infra.model_stage import Inference, ModelStage, sagemaker_arn
-from infra.permissions import acknowledge, allow
+from infra.permissions import allow
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.tasks import failing_task, function_task
@@ -20,6 +20,10 @@ from infra.teardown import TearDown
 _path = sfn.JsonPath.string_at
 _number = sfn.JsonPath.number_at
 _object = sfn.JsonPath.object_at
+
+
+MAPS = ("Project", "Label")
+"""The distributed maps, each with executions of its own."""
 
 
 def state_machine_arn(scope: Construct, settings: Settings) -> str:
@@ -32,12 +36,12 @@ def state_machine_arn(scope: Construct, settings: Settings) -> str:
     )
 
 
-def execution_arns(scope: Construct, settings: Settings, *, of_maps: bool = False) -> str:
-    """Return the ARNs of all the machine's executions, or of those that its distributed maps start."""
+def execution_arns(scope: Construct, settings: Settings, *, of_map: str | None = None) -> str:
+    """Return the ARNs of all the machine's executions, or of those that one of its distributed maps starts."""
     return Stack.of(scope).format_arn(
         service="states",
         resource="execution",
-        resource_name=f"{settings.stack_name}{'/*' if of_maps else ''}:*",
+        resource_name=f"{settings.stack_name}{f'/{of_map}' if of_map else ''}:*",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
@@ -264,6 +268,8 @@ class Workflow(Construct):
             role=role.without_policy_updates(),
         )
         machine.node.add_dependency(role)
+        # CDK grants the maps' executions to any role it is given; _build_role does so itself.
+        machine.node.try_remove_child("DistributedMapPolicy")
         return machine
 
     def _build_role(self) -> iam.Role:
@@ -286,10 +292,10 @@ class Workflow(Construct):
         shards = self._storage.results.arn_for_objects("runs/*/prepared/shards.json")
         allow(role, ["s3:GetObject"], [shards], because=named)
         allow(role, ["states:StartExecution"], [state_machine_arn(self, self._settings)])
-        children = [execution_arns(self, self._settings), execution_arns(self, self._settings, of_maps=True)]
+        children = [execution_arns(self, self._settings, of_map=name) for name in MAPS]
         because = "Step Functions names the executions of a distributed map"
-        allow(role, ["states:DescribeExecution", "states:StopExecution"], children, because=because)
-        allow(role, ["states:RedriveExecution"], children[1:], because=because)
+        control = ["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"]
+        allow(role, control, children, because=because)
         self._allow_logs_and_traces(role)
         return role
 
