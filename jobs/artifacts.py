@@ -5,7 +5,7 @@ import tarfile
 
 import numpy as np
 
-from jobs import ndarray
+from jobs.ndarray import load
 
 PARAMETERS_FILE = "model_algo-1"
 
@@ -33,7 +33,7 @@ def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:
             for member in tar:
                 content = tar.extractfile(member)
                 if content is not None and member.name.removeprefix("./") == PARAMETERS_FILE:
-                    return ndarray.load(content.read())
+                    return load(content.read())
     except (tarfile.TarError, EOFError, OSError) as broken:
         raise ArtifactError(f"model.tar.gz is not a gzipped tar: {broken}") from broken
     raise ArtifactError(f"model.tar.gz holds no {PARAMETERS_FILE}")

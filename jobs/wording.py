@@ -81,7 +81,8 @@ class Feature:
         `against` is another value it stands beside: both get enough digits to differ.
         """
         if self.kind is Kind.SHARE:
-            return f"{_digits(number, against, 0)} %"
+            smallest = min(number, number if against is None else against)
+            return f"{_digits(number, against, 0 if smallest >= 1 or smallest <= 0 else 1)} %"
         if self.kind is Kind.MINUTES:
             return f"{_digits(number, against, 0)} min"
         if self.kind is Kind.MONEY:
@@ -89,6 +90,10 @@ class Feature:
         if self.kind is Kind.COUNT:
             return f"{_three_figures(number):,.0f}"
         return f"{number:.3g}" if abs(number) < 1000 else f"{number:,.0f}"
+
+    def exact(self, number: float) -> str:
+        """Write a value for a table of figures: four figures or whole, without a unit."""
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:,.4g}"
 
     def phrase(self, effect: float) -> str:
         """Say which way the feature departs: "high poverty", "very low income", "long commutes"."""

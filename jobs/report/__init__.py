@@ -1,5 +1,5 @@
 """The HTML report of a run: one file that opens offline."""
 
-from jobs.report.page import RunReport
+from jobs.report.page import RunReport, render
 
-__all__ = ["RunReport"]
+__all__ = ["RunReport", "render"]

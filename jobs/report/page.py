@@ -1,11 +1,24 @@
-"""Puts the report's page together."""
+"""Puts the report's page together: one HTML file with everything in it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
-from jobs.segments import SegmentsDocument
-from jobs.statistics import Scaling, SegmentStatistics
+import numpy as np
+from jinja2 import Environment, StrictUndefined, Template
+
+from jobs.report import counties
+from jobs.report.charts import specifications
+from jobs.report.palette import colours
+from jobs.segments import FeatureSummary, SegmentsDocument
+from jobs.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, Rows, Scaling, SegmentStatistics
+from jobs.wording import Feature, Kind
+
+SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
+DEFAULT_HISTOGRAMS = 6
 
 
 @dataclass(frozen=True)
@@ -29,3 +42,199 @@ class RunReport:
     scaling: Scaling
     manifest: Mapping[str, Any]
     variance_to_keep: float
+
+
+def render(report: RunReport) -> str:
+    """Render report.html: self-contained, opens offline, asks for nothing.
+
+    Raises
+    ------
+    FileNotFoundError
+        jobs/vendor is empty: `npm ci` fills it.
+    """
+    document = report.document
+    listed = report.statistics.listed
+    county_map = _county_map(listed)
+    charts = specifications(document, report.variance_to_keep, with_map=county_map.drawn)
+    return _template().render(
+        document=document,
+        manifest=report.manifest,
+        variance_to_keep=report.variance_to_keep,
+        county_map=county_map,
+        noun="counties" if county_map.drawn else "regions",
+        listed=listed is not None,
+        statistics_sample=SAMPLE_ROWS,
+        colours=colours(len(document.segments)),
+        summaries=[(summary, _feature(summary)) for summary in document.features],
+        style=_own_file("report.css"),
+        scripts=[_safe_script(script) for script in _scripts()],
+        charts=_json(charts),
+        data=_json(_page_data(report)),
+        topology=_safe_json(counties.topology()) if county_map.drawn else None,
+    )
+
+
+def _county_map(listed: Rows | None) -> counties.CountyMap:
+    if listed is None:
+        why = f"No map and no table: the file has more than {MAX_LISTED_ROWS:,} rows. labeled_counties.csv has all."
+        return counties.CountyMap(drawn=False, why_not=why, missing=())
+    return counties.join(listed.ids, listed.names)
+
+
+def _page_data(report: RunReport) -> dict[str, Any]:
+    """Collect what the page's script draws and lists, as compact columns."""
+    document = report.document
+    return {
+        "segments": [{"label": segment.label, "name": segment.name} for segment in document.segments],
+        "colours": colours(len(document.segments)),
+        "components": [component.name for component in document.components],
+        "makeup": [_heaviest(component.weights, document) for component in document.components],
+        "componentCells": _component_cells(document),
+        "featureCells": _feature_cells(document),
+        "histograms": _histograms(report),
+        "histogramGroups": _histogram_groups(document),
+        "renamed": counties.RENAMED,
+        "rows": _rows(report.statistics.listed),
+    }
+
+
+def _heaviest(weights: Mapping[str, float], document: SegmentsDocument) -> list[dict[str, Any]]:
+    labels = {summary.feature: summary.label for summary in document.features}
+    chosen = sorted(weights.items(), key=lambda item: -abs(item[1]))[:10]
+    return [{"feature": labels[name], "weight": round(weight, 4)} for name, weight in chosen]
+
+
+def _component_cells(document: SegmentsDocument) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": segment.label,
+            "segment": f"{segment.label}: {segment.name}",
+            "component": f"c_{i + 1}",
+            "value": round(value, 4),
+            "text": _minus(f"{value:.2f}"),
+        }
+        for i in range(len(document.components))
+        for segment in document.segments
+        for value in [segment.centroid_components[i]]
+    ]
+
+
+def _feature_cells(document: SegmentsDocument) -> list[dict[str, Any]]:
+    cells = []
+    for summary in sorted(document.features, key=lambda summary: -summary.separation):
+        feature = _feature(summary)
+        for segment in document.segments:
+            value = segment.mean_features[summary.feature]
+            cells.append(
+                {
+                    "label": segment.label,
+                    "segment": f"{segment.label}: {segment.name}",
+                    "feature": summary.label,
+                    "effect": round((value - summary.mean) / summary.std, 3) if summary.std > 0 else 0,
+                    "text": _minus(feature.value(value)),
+                    "all": _minus(feature.value(summary.mean)),
+                    "centre": _minus(feature.value(segment.centroid_features[summary.feature])),
+                }
+            )
+    return cells
+
+
+def _minus(text: str) -> str:
+    """Write a real minus sign, and no minus before nothing but zeros."""
+    return text.replace("-", "\u2212" if any(digit in text for digit in "123456789") else "")
+
+
+def _histograms(report: RunReport) -> list[dict[str, Any]]:
+    """Give every feature's bins: range, and [segment][bin] rows."""
+    return [
+        {
+            "feature": summary.feature,
+            "label": summary.label,
+            "unit": summary.kind,
+            "minimum": summary.minimum,
+            "width": (summary.maximum - summary.minimum) / HISTOGRAM_BINS,
+            "rows": report.statistics.histogram[:, i].tolist(),
+        }
+        for i, summary in enumerate(report.document.features)
+    ]
+
+
+def _histogram_groups(document: SegmentsDocument) -> list[dict[str, Any]]:
+    """Offer features to compare: those that tell segments apart, those that add up to 100 %, all."""
+    labels = {summary.feature: summary.label for summary in document.features}
+    telling = sorted(document.features, key=lambda summary: -summary.separation)[:DEFAULT_HISTOGRAMS]
+    return [
+        {"title": "What tells segments apart most", "features": [summary.feature for summary in telling]},
+        *(
+            {"title": ", ".join(labels[name] for name in group), "features": list(group)}
+            for group in document.compositions
+        ),
+        {"title": f"All {len(document.features)} features", "features": list(labels)},
+    ]
+
+
+def _rows(listed: Rows | None) -> dict[str, Any] | None:
+    if listed is None:
+        return None
+    states = sorted(set(listed.states))
+    place = {state: i for i, state in enumerate(states)}
+    return {
+        "id": listed.ids,
+        "states": states,
+        "state": [place[state] for state in listed.states],
+        "county": listed.counties,
+        "label": listed.labels.tolist(),
+        "distance": np.round(listed.distances, 3).tolist(),
+        "components": np.round(listed.components.astype(np.float64), 3).T.tolist(),
+    }
+
+
+def _feature(summary: FeatureSummary) -> Feature:
+    return Feature(summary.feature, summary.label, Kind(summary.kind), is_error=False)
+
+
+def _json(value: Any) -> str:
+    return _safe_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+
+def _safe_json(text: str) -> str:
+    """Make JSON harmless inside a script element: no tag can begin or end in it."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _safe_script(code: str) -> str:
+    """Keep a script's own text from ending its element."""
+    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+@cache
+def _scripts() -> tuple[str, ...]:
+    vendor = files("jobs").joinpath("vendor")
+    return (*(vendor.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS), _own_file("report.js"))
+
+
+def _own_file(name: str) -> str:
+    return files("jobs.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["millions"] = _millions
+    environment.filters["spoken"] = _spoken
+    return environment.from_string(_own_file("template.html"))
+
+
+def _millions(people: int) -> str:
+    """Write a population in three figures: 28.3 million, 412,000."""
+    if people >= 1_000_000:
+        return f"{float(f'{people:.3g}') / 1e6:.3g} million"
+    return f"{float(f'{people:.3g}'):,.0f}"
+
+
+def _spoken(key: str) -> str:
+    """Write a manifest's key for people: billable_training_seconds -> Billable training seconds."""
+    words = str(key).replace("_", " ")
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,342 @@
+"""The report's charts as Vega-Lite specifications, built with Altair; their data is put in by the page.
+
+Colours that follow the page's light or dark theme are CSS variables: charts are drawn as SVG, so they need not be
+drawn again when the theme changes or the page is printed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from jobs.report.palette import colours
+from jobs.segments import SegmentsDocument
+
+INK, MUTED, LINE, PAPER = "var(--ink)", "var(--muted)", "var(--line)", "var(--paper)"
+ACCENT, OTHER, QUIET = "var(--accent)", "var(--other)", "var(--quiet)"
+FONT = "system-ui, sans-serif"
+SHOWN = "indexof(shown, datum.label) >= 0"
+MAKEUP_FEATURES = 10  # as many as the notebook drew
+STRONG_EFFECT = 3.0  # standard deviations at full colour
+BAR = 24  # pixels
+MAP_SIZE = (975, 610)  # what us-atlas' projected topology is drawn for
+FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights follow from the number of bars
+
+Spec = dict[str, Any]
+AnyChart = Any  # Altair's methods return unions that differ from step to step
+
+
+def specifications(document: SegmentsDocument, variance_to_keep: float, *, with_map: bool) -> dict[str, Spec]:
+    """Build every chart of a report, by name."""
+    charts = {
+        "variance": _variance(document, variance_to_keep),
+        "silhouettes": _silhouettes(document),
+        "sizes": _sizes(document),
+        "makeup": _makeup(document),
+        "components": _heatmap(document, _COMPONENTS),
+        "features": _heatmap(document, _FEATURES),
+        "histogram": _histogram(document),
+    }
+    if document.elbow:
+        charts["elbow"] = _elbow(document)
+    if with_map:
+        charts["map"] = _map(document)
+    fitted = {name: chart if name == "map" else chart.properties(autosize=FIT_WIDTH) for name, chart in charts.items()}
+    return {name: _themed(chart).to_dict() for name, chart in fitted.items()}
+
+
+def _themed(chart: AnyChart) -> AnyChart:
+    return (
+        chart.configure(background="transparent", font=FONT)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=MUTED,
+            titleColor=MUTED,
+            domainColor=LINE,
+            tickColor=LINE,
+            gridColor=LINE,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            labelLimit=220,
+        )
+        .configure_text(font=FONT, fontSize=12)
+    )
+
+
+def _data(name: str) -> AnyChart:
+    return alt.Chart(alt.NamedData(name))
+
+
+def _shown(document: SegmentsDocument) -> alt.Parameter:
+    return alt.param(name="shown", value=[segment.label for segment in document.segments])
+
+
+def _segment_colour(document: SegmentsDocument) -> alt.Color:
+    labels = [segment.label for segment in document.segments]
+    return alt.Color("label:N", scale=alt.Scale(domain=labels, range=colours(len(labels))), legend=None)
+
+
+def _map(document: SegmentsDocument) -> AnyChart:
+    counties = (
+        _data("counties")
+        .mark_geoshape(stroke=PAPER, strokeWidth=0.3)
+        .encode(
+            color=alt.when(SHOWN).then(_segment_colour(document)).otherwise(alt.value(QUIET)),
+            tooltip=[
+                alt.Tooltip("name:N", title="County"),
+                alt.Tooltip("segment:N", title="Segment"),
+                alt.Tooltip("distance:Q", title="Distance to its centroid", format=".2f"),
+            ],
+            description="name:N",
+        )
+    )
+    states = _data("states").mark_geoshape(filled=False, stroke=PAPER, strokeWidth=0.9, tooltip=None, aria=False)
+    inset = (
+        alt.Chart(alt.InlineData([{"text": "Puerto Rico (enlarged)"}]))
+        .mark_text(color=MUTED, fontSize=11, align="right", aria=False)
+        .encode(x=alt.value(966), y=alt.value(594), text="text:N")
+    )
+    return (
+        alt.layer(counties, states, inset)
+        .project(type="identity", scale=1, translate=[0, 0])
+        .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description="Map of counties coloured by segment")
+        .add_params(_shown(document))
+    )
+
+
+def _variance(document: SegmentsDocument, variance_to_keep: float) -> AnyChart:
+    kept = len(document.components)
+    values = [{"n": n + 1, "share": share, "kept": n < kept} for n, share in enumerate(document.explained_variance)]
+    base = alt.Chart(alt.InlineData(values)).encode(
+        x=alt.X("n:O", title="Components kept", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        y=alt.Y(
+            "share:Q",
+            title="Variance explained",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", tickCount=5),
+        ),
+    )
+    bars = base.mark_bar(cornerRadiusEnd=2).encode(
+        color=alt.when("datum.kept").then(alt.value(ACCENT)).otherwise(alt.value(QUIET)),
+        tooltip=[
+            alt.Tooltip("n:O", title="Components"),
+            alt.Tooltip("share:Q", title="Variance explained", format=".2%"),
+        ],
+    )
+    wanted = (
+        alt.Chart(alt.InlineData([{"wanted": variance_to_keep, "text": f"wanted: {variance_to_keep:.0%}"}]))
+        .mark_rule(color=INK, strokeDash=[4, 3])
+        .encode(y="wanted:Q")
+    )
+    words = wanted.mark_text(align="left", dy=-6, dx=2, color=INK).encode(x=alt.value(0), text="text:N")
+    explained = document.explained_variance[kept - 1]
+    return alt.layer(bars, wanted, words).properties(
+        width="container",
+        height=220,
+        description=f"{kept} of {document.num_components} components explain {explained:.1%} of the variance",
+    )
+
+
+def _elbow(document: SegmentsDocument) -> AnyChart:
+    chosen = len(document.segments)
+    values = [{"k": point.k, "distance": point.mean_distance, "chosen": point.k == chosen} for point in document.elbow]
+    base = alt.Chart(alt.InlineData(values)).encode(
+        x=alt.X("k:O", title="Clusters (k)", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y(
+            "distance:Q",
+            title="Mean distance to centroid",
+            scale=alt.Scale(zero=False, nice=True),
+            axis=alt.Axis(tickCount=5),
+        ),
+    )
+    line = base.mark_line(color=ACCENT, strokeWidth=2)
+    points = base.mark_point(filled=True, opacity=1).encode(
+        color=alt.value(ACCENT),
+        size=alt.when("datum.chosen").then(alt.value(160)).otherwise(alt.value(40)),
+        tooltip=[
+            alt.Tooltip("k:O", title="Clusters"),
+            alt.Tooltip("distance:Q", title="Mean distance", format=".4f"),
+        ],
+    )
+    words = (
+        base.transform_filter("datum.chosen")
+        .mark_text(dy=-14, dx=4, align="left", color=INK)
+        .encode(text=alt.value(f"k = {chosen}, used"))
+    )
+    return alt.layer(line, points, words).properties(
+        width="container",
+        height=220,
+        description=f"Mean distance to the centroid for each number of clusters; {chosen} were used",
+    )
+
+
+def _silhouettes(document: SegmentsDocument) -> AnyChart:
+    values = [
+        {
+            "label": segment.label,
+            "segment": _title(segment.label, segment.name),
+            "silhouette": segment.silhouette,
+        }
+        for segment in document.segments
+        if segment.silhouette is not None
+    ]
+    bars = (
+        alt.Chart(alt.InlineData(values))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            y=alt.Y("label:O", title="Segment", sort=None),
+            x=alt.X("silhouette:Q", title="Mean silhouette", axis=alt.Axis(tickCount=6)),
+            color=_segment_colour(document),
+            tooltip=[
+                alt.Tooltip("segment:N", title="Segment"),
+                alt.Tooltip("silhouette:Q", title="Mean silhouette", format=".2f"),
+            ],
+        )
+    )
+    overall = (
+        alt.Chart(alt.InlineData([{"all": document.silhouette, "text": f"all: {document.silhouette or 0:.2f}"}]))
+        .mark_rule(color=INK, strokeDash=[4, 3])
+        .encode(x="all:Q")
+    )
+    words = overall.mark_text(baseline="bottom", color=INK).encode(y=alt.value(-4), text="text:N")
+    return alt.layer(bars, overall, words).properties(
+        width="container", height=BAR * len(document.segments), description="Mean silhouette of each segment"
+    )
+
+
+def _sizes(document: SegmentsDocument) -> AnyChart:
+    values = [
+        {
+            "label": segment.label,
+            "segment": _title(segment.label, segment.name),
+            "size": segment.size,
+            "share": segment.share,
+        }
+        for segment in document.segments
+    ]
+    base = alt.Chart(alt.InlineData(values)).encode(
+        y=alt.Y("label:O", title="Segment", sort=None), x=alt.X("size:Q", title="Rows", axis=alt.Axis(tickCount=5))
+    )
+    bars = base.mark_bar(cornerRadiusEnd=2).encode(
+        color=_segment_colour(document),
+        tooltip=[
+            alt.Tooltip("segment:N", title="Segment"),
+            alt.Tooltip("size:Q", title="Rows", format=","),
+            alt.Tooltip("share:Q", title="Share", format=".1%"),
+        ],
+    )
+    words = base.mark_text(align="left", dx=4, color=INK).encode(text=alt.Text("size:Q", format=","))
+    return alt.layer(bars, words).properties(
+        width="container", height=BAR * len(document.segments), description="Number of rows in each segment"
+    )
+
+
+def _makeup(document: SegmentsDocument) -> AnyChart:
+    """Draw one component's ten heaviest features; data: [{feature, weight}], heaviest first."""
+    return (
+        _data("weights")
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            y=alt.Y("feature:N", sort=None, title=None),
+            x=alt.X("weight:Q", title="Weight", axis=alt.Axis(tickCount=5)),
+            color=alt.when("datum.weight > 0").then(alt.value(ACCENT)).otherwise(alt.value(OTHER)),
+            tooltip=[
+                alt.Tooltip("feature:N", title="Feature"),
+                alt.Tooltip("weight:Q", title="Weight", format="+.3f"),
+            ],
+        )
+        .properties(
+            width="container",
+            height=18 * min(MAKEUP_FEATURES, len(document.features)),
+            description="The ten heaviest features of a component",
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Heat:
+    """What a heatmap shows: rows' field and title, the field that colours, and extra lines of the tooltip."""
+
+    row: str
+    row_title: str
+    value: str
+    value_title: str
+    text_title: str
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+_COMPONENTS = _Heat("component", "Component", "value", "Centre", "Rounded")
+_FEATURES = _Heat(
+    "feature",
+    "Feature",
+    "effect",
+    "Standard deviations from all",
+    "Mean of the segment",
+    extra=(("all", "Mean of all"), ("centre", "Centre, mapped back")),
+)
+
+
+def _heatmap(document: SegmentsDocument, heat: _Heat) -> AnyChart:
+    """Draw segments x components (or features); data: [{label, segment, <row>, <value>, text, <extra>}]."""
+    features = heat is _FEATURES
+    rows = len(document.features) if features else len(document.components)
+    strongest = STRONG_EFFECT if features else _strongest(document)
+    base = _data("cells").encode(
+        x=alt.X("label:O", title="Segment", axis=alt.Axis(orient="top", labelAngle=0), sort=None),
+        y=alt.Y(f"{heat.row}:N", title=None, sort=None),
+        tooltip=[
+            alt.Tooltip("segment:N", title="Segment"),
+            alt.Tooltip(f"{heat.row}:N", title=heat.row_title),
+            alt.Tooltip("text:N", title=heat.text_title),
+            *(alt.Tooltip(f"{field}:N", title=title) for field, title in heat.extra),
+            alt.Tooltip(f"{heat.value}:Q", title=heat.value_title, format="+.2f"),
+        ],
+    )
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(
+        color=alt.Color(
+            f"{heat.value}:Q",
+            scale=alt.Scale(scheme="blueorange", domain=[-strongest, strongest], clamp=True, reverse=True),
+            legend=None,
+        )
+    )
+    dark = f"abs(datum.{heat.value}) > {0.62 * strongest}"
+    words = base.mark_text(fontSize=11, aria=False).encode(
+        text="text:N", color=alt.when(dark).then(alt.value("#fff")).otherwise(alt.value("#222"))
+    )
+    return alt.layer(cells, words).properties(
+        width="container", height=22 * rows, description=f"Heatmap of segments by {heat.row}"
+    )
+
+
+def _strongest(document: SegmentsDocument) -> float:
+    values = [abs(value) for segment in document.segments for value in segment.centroid_components]
+    return max(values, default=1.0) or 1.0
+
+
+def _histogram(document: SegmentsDocument) -> AnyChart:
+    """Draw a feature's rows by segment; data: [{label, segment, from, to, rows}]."""
+    return (
+        _data("bins")
+        .mark_bar(binSpacing=0)
+        .encode(
+            x=alt.X("from:Q", title=None, axis=alt.Axis(tickCount=4, format="~s", grid=False), bin="binned"),
+            x2="to:Q",
+            y=alt.Y("rows:Q", title=None, axis=alt.Axis(tickCount=3, format="~s"), stack=True),
+            color=_segment_colour(document),
+            order="label:O",
+            tooltip=[
+                alt.Tooltip("segment:N", title="Segment"),
+                alt.Tooltip("from:Q", title="From", format=",.4~g"),
+                alt.Tooltip("to:Q", title="to", format=",.4~g"),
+                alt.Tooltip("rows:Q", title="Rows", format=","),
+            ],
+        )
+        .transform_filter(SHOWN)
+        .properties(width="container", height=120, description="Histogram of a feature by segment")
+        .add_params(_shown(document))
+    )
+
+
+def _title(label: int, name: str) -> str:
+    return f"{label}: {name}"

@@ -1,0 +1,205 @@
+// Draws the charts, and keeps filter, map, histograms and table in step. No request leaves the page.
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "null");
+  const charts = read("charts");
+  const data = read("data");
+  const rows = data.rows;
+  const names = new Map(data.segments.map((segment) => [segment.label, `${segment.label}: ${segment.name}`]));
+  const shown = new Set(names.keys());
+  const filtered = new Set(); // views that follow the filter
+
+  // `ast` makes Vega interpret its expressions instead of compiling them, which the page's own policy forbids.
+  async function draw(element, name, datasets = {}) {
+    const spec = structuredClone(charts[name]);
+    if (spec.params) spec.params.find((parameter) => parameter.name === "shown").value = [...shown];
+    const { view } = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets } }, {
+      actions: false, renderer: "svg", ast: true, mode: "vega-lite", tooltip: { theme: "custom" },
+    });
+    if (spec.params) filtered.add(view);
+    return view;
+  }
+
+  function shapes() {
+    const topology = read("topology");
+    const places = new Map();
+    rows.id.forEach((id, row) => {
+      const padded = id.padStart(5, "0");
+      places.set(data.renamed[padded] ?? padded, row);
+    });
+    const counties = vega.read(topology, { type: "topojson", feature: "counties" });
+    for (const county of counties) {
+      const row = places.get(county.id);
+      if (row === undefined) Object.assign(county, { name: `${county.properties.name} (not in the data)`, label: null });
+      else {
+        const label = rows.label[row];
+        const name = `${rows.county[row]}, ${rows.states[rows.state[row]]}`;
+        Object.assign(county, { name, label, segment: names.get(label), distance: rows.distance[row] });
+      }
+    }
+    return { counties, states: vega.read(topology, { type: "topojson", mesh: "states" }) };
+  }
+
+  // --- histograms ---------------------------------------------------------------------------------------------
+  const units = { percent: "%", dollars: "$", minutes: "minutes" };
+  const groups = document.getElementById("histogram-group");
+  const histograms = document.getElementById("histograms");
+
+  async function drawHistograms() {
+    for (const view of [...filtered]) if (histograms.contains(view.container())) { view.finalize(); filtered.delete(view); }
+    histograms.replaceChildren();
+    const group = data.histogramGroups[groups.selectedIndex];
+    for (const histogram of group.features.map((name) => data.histograms.find((one) => one.feature === name))) {
+      const figure = document.createElement("figure");
+      const title = document.createElement("h4");
+      title.textContent = units[histogram.unit] ? `${histogram.label} (${units[histogram.unit]})` : histogram.label;
+      const chart = document.createElement("div");
+      chart.className = "chart";
+      figure.append(title, chart);
+      histograms.append(figure);
+      const bins = [];
+      histogram.rows.forEach((counts, label) => counts.forEach((count, bin) => {
+        const from = histogram.minimum + bin * histogram.width;
+        if (count) bins.push({ label, segment: names.get(label), from, to: from + histogram.width, rows: count });
+      }));
+      await draw(chart, "histogram", { bins });
+    }
+  }
+
+  // --- table --------------------------------------------------------------------------------------------------
+  const PAGE = 25;
+  const table = document.getElementById("rows");
+  let order = [], found = [], page = 0, sorted = { column: null, down: false };
+
+  const columns = rows && [
+    { title: "Id", text: true, value: (row) => rows.id[row] },
+    { title: "State", text: true, value: (row) => rows.states[rows.state[row]] },
+    { title: "County", text: true, value: (row) => rows.county[row] },
+    { title: "Segment", text: true, value: (row) => rows.label[row], cell: segmentCell },
+    { title: "Distance", value: (row) => rows.distance[row] },
+    ...rows.components.map((values, i) => ({ title: `c_${i + 1}`, value: (row) => values[row] })),
+  ];
+
+  function segmentCell(cell, row) {
+    const key = document.createElement("span");
+    key.className = "key";
+    key.style.setProperty("--colour", data.colours[rows.label[row]]);
+    cell.className = "text name";
+    cell.append(key, names.get(rows.label[row]));
+  }
+
+  function headings() {
+    const heading = table.tHead.insertRow();
+    for (const column of columns) {
+      const cell = document.createElement("th");
+      const button = document.createElement("button");
+      cell.scope = "col";
+      if (column.text) cell.className = "text";
+      button.type = "button";
+      button.textContent = column.title;
+      button.addEventListener("click", () => { sortBy(column); });
+      cell.append(button);
+      heading.append(cell);
+      column.cellElement = cell;
+    }
+  }
+
+  function sortBy(column) {
+    sorted = { column, down: sorted.column === column && !sorted.down };
+    const numeric = (a, b) => a - b;
+    const words = new Intl.Collator("en", { numeric: true }).compare;
+    const compare = typeof column.value(0) === "number" ? numeric : words;
+    const sign = sorted.down ? -1 : 1;
+    order.sort((a, b) => sign * compare(column.value(a), column.value(b)) || a - b);
+    for (const other of columns) other.cellElement.removeAttribute("aria-sort");
+    column.cellElement.setAttribute("aria-sort", sorted.down ? "descending" : "ascending");
+    find();
+  }
+
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+  function find() {
+    const wanted = plain(document.getElementById("search").value).split(/[\s,-]+/).filter(Boolean);
+    found = order.filter((row) => shown.has(rows.label[row]) && wanted.every((word) => rows.search[row].includes(word)));
+    page = 0;
+    list();
+  }
+
+  function list() {
+    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    const body = document.createElement("tbody");
+    for (const row of found.slice(page * PAGE, (page + 1) * PAGE)) {
+      const line = body.insertRow();
+      for (const column of columns) {
+        const cell = line.insertCell();
+        if (column.cell) column.cell(cell, row);
+        else {
+          const value = column.value(row);
+          if (column.text) cell.className = "text";
+          cell.textContent = typeof value === "number" ? value.toFixed(3).replace("-", "\u2212") : value;
+        }
+      }
+    }
+    table.tBodies[0].replaceWith(body);
+    document.getElementById("found").textContent = `${found.length.toLocaleString("en")} of ${rows.id.length.toLocaleString("en")}`;
+    document.getElementById("page").textContent = `Page ${page + 1} of ${pages.toLocaleString("en")}`;
+    document.getElementById("previous").disabled = page === 0;
+    document.getElementById("next").disabled = page + 1 >= pages;
+  }
+
+  function startTable() {
+    rows.search = rows.id.map((id, row) => plain(`${id} ${rows.states[rows.state[row]]} ${rows.county[row]}`));
+    order = rows.id.map((_, row) => row);
+    headings();
+    document.getElementById("search").addEventListener("input", find);
+    document.getElementById("search-form").addEventListener("submit", (event) => { event.preventDefault(); });
+    document.getElementById("previous").addEventListener("click", () => { page -= 1; list(); });
+    document.getElementById("next").addEventListener("click", () => { page += 1; list(); });
+    find();
+  }
+
+  // --- filter -------------------------------------------------------------------------------------------------
+  const boxes = [...document.querySelectorAll("#legend input")];
+
+  function show(labels) {
+    shown.clear();
+    labels.forEach((label) => { shown.add(label); });
+    for (const box of boxes) box.checked = shown.has(Number(box.value));
+    for (const card of document.querySelectorAll(".card")) {
+      card.classList.toggle("hidden-segment", !shown.has(Number(card.dataset.label)));
+    }
+    for (const view of filtered) view.signal("shown", [...shown]).runAsync();
+    if (rows) find();
+  }
+
+  function startFilter() {
+    const checked = () => boxes.filter((box) => box.checked).map((box) => Number(box.value));
+    for (const box of boxes) box.addEventListener("change", () => { show(checked()); });
+    document.getElementById("show-all").addEventListener("click", () => { show([...names.keys()]); });
+    document.getElementById("show-none").addEventListener("click", () => { show([]); });
+    for (const button of document.querySelectorAll(".only")) {
+      button.addEventListener("click", () => {
+        show([Number(button.value)]);
+        document.getElementById("segments").scrollIntoView();
+      });
+    }
+  }
+
+  async function start() {
+    startFilter();
+    if (rows) startTable();
+    for (const group of data.histogramGroups) groups.add(new Option(group.title));
+    groups.addEventListener("change", drawHistograms);
+    const datasets = { components: { cells: data.componentCells }, features: { cells: data.featureCells } };
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      const name = element.dataset.chart;
+      if (name === "map") await draw(element, name, shapes());
+      else if (name === "makeup") await draw(element, name, { weights: data.makeup[element.dataset.component] });
+      else if (charts[name]) await draw(element, name, datasets[name]);
+    }
+    await drawHistograms();
+    document.documentElement.dataset.ready = "yes";
+  }
+
+  start();
+})();
