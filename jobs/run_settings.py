@@ -16,7 +16,7 @@ Stage = Literal["pca", "kmeans"]
 """The two models of a run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The settings of every run of one stack.
 
@@ -49,12 +49,13 @@ class RunSettings:
     training_timeout_seconds: int
     hosting_instance_types: list[str]
     hosting_instance_count: int
-    num_components: int | None
+    # CloudFormation's JSON drops what is null: what may be None is None where it is missing.
+    num_components: int | None = None
     variance_to_keep: float
     clusters: int | Literal["auto"]
     pca_mini_batch_size: int
     teardown_timeout_seconds: int
-    kms_key_arn: str | None
+    kms_key_arn: str | None = None
     topic_arn: str
     state_machine_arn: str
     code_version: str
