@@ -113,7 +113,8 @@ class ProblemList:
 
     def count(self, kind: str, more: int) -> None:
         """Count problems that aren't shown."""
-        self.totals[kind] = self.totals.get(kind, 0) + more
+        if more:
+            self.totals[kind] = self.totals.get(kind, 0) + more
 
     def room(self, kind: str) -> int:
         """Return how many more of a kind are shown."""

@@ -26,9 +26,9 @@ _HINTS = (
         re.compile(r"(n\.?/?a\.?|nan|null|none|nil|missing|\(x\)|[-.*?\u2013\u2014]+|n|x)", re.IGNORECASE),
         "leave it empty",
     ),
-    (re.compile(r"[-+]?\d{1,3}([, ']\d{3})+(\.\d*)?"), "write it without thousands separators"),
-    (re.compile(r"[-+]?\d*,\d+"), "write it with a decimal point"),
-    (re.compile(r"[$€£]?\s*[\d.,]+\s*[%$€£]?"), "write it without the sign"),
+    (re.compile(r"[-+]?[0-9]{1,3}([, '][0-9]{3})+(\.[0-9]*)?"), "write it without thousands separators"),
+    (re.compile(r"[-+]?[0-9]*,[0-9]+"), "write it with a decimal point"),
+    (re.compile(r"(?=.*[%$€£])[$€£]?\s*[0-9.,]+\s*[%$€£]?"), "write it without the sign"),
 )
 
 

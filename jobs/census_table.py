@@ -136,7 +136,7 @@ def _read_header(block: bytes, row: int) -> tuple[Header, int]:
     splits = {delimiter: _split(record, delimiter) for delimiter in _DELIMITERS}
     delimiter = max(splits, key=lambda d: (_has_region(splits[d]), len(splits[d])))
     names = splits[delimiter]
-    if not any(names):
+    if not any(names) or (not _has_region(names) and not all(splits.values())):
         raise UnreadableText(
             Problem(
                 "header",
