@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from jobs.report.palette import colours
 from jobs.segments import SegmentsDocument
@@ -20,14 +21,50 @@ MAKEUP_FEATURES = 10  # as many as the notebook drew
 STRONG_EFFECT = 3.0  # standard deviations at full colour
 BAR = 24  # pixels
 MAP_SIZE = (975, 610)  # what us-atlas' projected topology is drawn for
-FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights follow from the number of bars
+FIT_WIDTH = {"type": "fit-x", "contains": "padding"}  # heights follow from the number of bars
 
 Spec = dict[str, Any]
 AnyChart = Any  # Altair's methods return unions that differ from step to step
 
 
-def specifications(document: SegmentsDocument, variance_to_keep: float, *, with_map: bool) -> dict[str, Spec]:
-    """Build every chart of a report, by name."""
+THEME: Spec = {
+    "background": "transparent",
+    "font": FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "gridColor": LINE,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 220,
+    },
+    "text": {"fontSize": 12},
+}
+
+
+def specifications(
+    document: SegmentsDocument, variance_to_keep: float, *, with_map: bool, validate: bool = False
+) -> dict[str, Spec]:
+    """Build every chart of a report, by name; all share `THEME`.
+
+    Checking them against Vega-Lite's schema (`validate`) takes a second and tells nothing about the data: the
+    tests do it.
+    """
+    with debug_mode(validate):
+        charts = _charts(document, variance_to_keep, with_map=with_map)
+        specs: dict[str, Spec] = {name: chart.to_dict(validate=validate) for name, chart in charts.items()}
+    for name, spec in specs.items():
+        del spec["config"]
+        if name != "map":
+            spec["autosize"] = FIT_WIDTH
+    return specs
+
+
+def _charts(document: SegmentsDocument, variance_to_keep: float, *, with_map: bool) -> dict[str, AnyChart]:
     charts = {
         "variance": _variance(document, variance_to_keep),
         "silhouettes": _silhouettes(document),
@@ -41,27 +78,7 @@ def specifications(document: SegmentsDocument, variance_to_keep: float, *, with_
         charts["elbow"] = _elbow(document)
     if with_map:
         charts["map"] = _map(document)
-    fitted = {name: chart if name == "map" else chart.properties(autosize=FIT_WIDTH) for name, chart in charts.items()}
-    return {name: _themed(chart).to_dict() for name, chart in fitted.items()}
-
-
-def _themed(chart: AnyChart) -> AnyChart:
-    return (
-        chart.configure(background="transparent", font=FONT)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=MUTED,
-            titleColor=MUTED,
-            domainColor=LINE,
-            tickColor=LINE,
-            gridColor=LINE,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            labelLimit=220,
-        )
-        .configure_text(font=FONT, fontSize=12)
-    )
+    return charts
 
 
 def _data(name: str) -> AnyChart:

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 
 from jobs.report import counties
-from jobs.report.charts import specifications
+from jobs.report.charts import THEME, specifications
 from jobs.report.palette import colours
 from jobs.segments import FeatureSummary, SegmentsDocument
 from jobs.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, Rows, Scaling, SegmentStatistics
@@ -85,6 +85,7 @@ def _page_data(report: RunReport) -> dict[str, Any]:
     """Collect what the page's script draws and lists, as compact columns."""
     document = report.document
     return {
+        "theme": THEME,
         "segments": [{"label": segment.label, "name": segment.name} for segment in document.segments],
         "colours": colours(len(document.segments)),
         "components": [component.name for component in document.components],

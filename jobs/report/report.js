@@ -14,7 +14,7 @@
     const spec = structuredClone(charts[name]);
     if (spec.params) spec.params.find((parameter) => parameter.name === "shown").value = [...shown];
     const { view } = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets } }, {
-      actions: false, renderer: "svg", ast: true, mode: "vega-lite", tooltip: { theme: "custom" },
+      actions: false, renderer: "svg", ast: true, config: data.theme, tooltip: { theme: "custom" },
     });
     if (spec.params) filtered.add(view);
     return view;
