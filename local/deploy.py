@@ -59,9 +59,7 @@ class Outputs:
         return self.values[name]
 
 
-def synth(
-    outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: bool = False, reuse: bool = True
-) -> Path:
+def synth(outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: bool = False, reuse: bool = True) -> Path:
     """Synthesize the app into ``outdir`` and return it.
 
     Parameters

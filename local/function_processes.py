@@ -117,5 +117,3 @@ class EnvironmentProcess:
         except (OSError, ValueError):  # ended, or not Linux
             return 0
         return (int(resident) - int(shared)) * _PAGE
-
-
