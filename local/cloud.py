@@ -137,6 +137,7 @@ class Cloud:
         )
         try:
             cloud._await_health()
+            cloud._write_sdk_defaults()
             cloud._write_record()
         except BaseException:
             cloud.stop()
@@ -185,6 +186,7 @@ class Cloud:
             "AWS_DEFAULT_REGION": self.region,
             # SageMaker prefixes some hosts (runtime.…), which an address can't carry.
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self._sdk_defaults),
         }
 
     def write_exports(self) -> Path:
@@ -258,6 +260,20 @@ class Cloud:
         log = self.directory / "server.log"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
         return f"{lines[-1] if lines else 'it said nothing'} (log: {log})"
+
+    @property
+    def _sdk_defaults(self) -> Path:
+        return self.directory / "sagemaker.yaml"
+
+    def _write_sdk_defaults(self) -> None:
+        """Write the SageMaker SDK's defaults file: without one it asks STS in AWS itself, wherever the endpoint is.
+
+        It does so to name its bucket after the account, and to report its use.
+        """
+        bucket = f"sagemaker-{self.region}-{self.account}"
+        modules = {"Session": {"DefaultS3Bucket": bucket}, "TelemetryOptOut": True}
+        defaults = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": modules}}}
+        self._sdk_defaults.write_text(json.dumps(defaults) + "\n")  # JSON is YAML
 
     def _write_record(self) -> None:
         facts = {

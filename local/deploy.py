@@ -203,7 +203,7 @@ def _read_stack(assembly: Path, name: str | None) -> _Stack:
     }
     if name is None and len(stacks) == 1:
         name = next(iter(stacks))
-    if name not in stacks:
+    if name is None or name not in stacks:
         raise DeployError(f"which stack? {assembly} has {', '.join(sorted(stacks))}; not {name}")
     properties = stacks[name]["properties"]
     files: dict[str, Any] = {}

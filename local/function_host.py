@@ -112,7 +112,7 @@ def _share_service_models() -> None:
     from botocore import loaders, session  # noqa: PLC0415
 
     parse = functools.cache(loaders.JSONFileLoader().load_file)
-    loaders.JSONFileLoader.load_file = lambda _, path: parse(path)  # type: ignore[method-assign]
+    loaders.JSONFileLoader.load_file = lambda _, path: parse(path)  # type: ignore[method-assign,assignment]
     for service in SERVICES:
         session.Session().create_client(
             service,

@@ -8,7 +8,6 @@ imported, so they are set before that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -123,12 +122,10 @@ def _set_environment(settings: ServerSettings) -> None:
 
 def _install(settings: ServerSettings, host: Any) -> None:
     from local import ministack_fixes  # noqa: PLC0415
+    from local.sagemaker import service  # noqa: PLC0415
 
     ministack_fixes.apply(host)
-    with contextlib.suppress(ImportError):
-        from local.sagemaker import service  # noqa: PLC0415
-
-        service.install(**settings.twin)
+    service.install(**settings.twin)
 
 
 async def _serve(listener: socket.socket, directory: Path) -> None:

@@ -316,12 +316,11 @@ def _exists(path: str, data: Any) -> bool:
     for kind, value in tokens:
         if kind == "wildcard":
             return True  # finds a list, if an empty one
-        if kind == "field" and isinstance(data, dict) and value in data:
-            data = data[value]
-        elif kind == "index" and isinstance(data, list) and value < len(data):
-            data = data[value]
-        else:
+        has_field = kind == "field" and isinstance(data, dict) and value in data
+        has_index = kind == "index" and isinstance(data, list) and value < len(data)
+        if not (has_field or has_index):
             return False
+        data = data[value]
     return True
 
 
@@ -338,7 +337,7 @@ def leave_runtime_errors_uncaught() -> None:
 
 
 def name_errors_as_the_java_sdk_does() -> None:
-    """An SDK task's error is the Java SDK's exception: modelled ones by name, all others the service's own."""
+    """Report an SDK task's error as the Java SDK's exception: modelled ones by name, others as the service's."""
     original: Callable[[str, str], str] = sfn._prefix_sdk_error
 
     def prefix_sdk_error(service: str, code: str) -> str:
@@ -376,7 +375,7 @@ def run_tasks_under_the_role() -> None:
                 raise sfn._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
             raise
 
-    def checked_call_service(
+    def checked_call_service(  # noqa: PLR0917 - as the original
         handler: Any,
         method: str,
         path: str,
