@@ -27,6 +27,14 @@ def message_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", error))
 
 
+def answer_behind(error: BaseException) -> ClientError | None:
+    """Return AWS's answer that made a library raise an error of its own, as smart_open does."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ClientError):
+        cause = cause.__cause__
+    return cause
+
+
 @contextmanager
 def aws_errors() -> Iterator[None]:
     """Re-raise botocore's errors under AWS's codes; a broken or refused connection as ``ConnectionError``."""
@@ -38,3 +46,8 @@ def aws_errors() -> Iterator[None]:
         raise ConnectionError(str(error)) from error
     except BotoCoreError as error:
         raise named_error(type(error).__name__, str(error)) from error
+    except (OSError, ValueError) as error:
+        answer = answer_behind(error)
+        if answer is None:
+            raise
+        raise named_error(code_of(answer), f"{answer.operation_name}: {message_of(answer)}") from error

@@ -20,6 +20,8 @@ def reader(bucket: str, key: str, version_id: str | None) -> BufferedIOBase:
     return smart_open.s3.open(bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3"))
 
 
-def writer(bucket: str, key: str) -> AbstractContextManager[BufferedIOBase]:
-    """Open an object for writing in parts; after an exception inside the ``with`` block it doesn't appear."""
-    return smart_open.s3.open(bucket, key, "wb", min_part_size=_PART_BYTES, client=client("s3"))
+def writer(bucket: str, key: str, *, in_parts: bool = True) -> AbstractContextManager[BufferedIOBase]:
+    """Open an object for writing, in parts or at once; after an exception in the ``with`` block it doesn't appear."""
+    return smart_open.s3.open(
+        bucket, key, "wb", multipart_upload=in_parts, min_part_size=_PART_BYTES, client=client("s3")
+    )
