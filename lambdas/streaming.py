@@ -17,11 +17,20 @@ _PART_BYTES = 8 * 1024 * 1024
 
 def reader(bucket: str, key: str, version_id: str | None) -> BufferedIOBase:
     """Open one version of an object for reading."""
-    return smart_open.s3.open(bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3"))
+    try:
+        return smart_open.s3.open(bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3"))
+    except OSError as error:  # smart_open's own; what AWS answered is inside
+        raise getattr(error, "backend_error", error) from error
 
 
 def writer(bucket: str, key: str, *, in_parts: bool = True) -> AbstractContextManager[BufferedIOBase]:
-    """Open an object for writing, in parts or at once; after an exception in the ``with`` block it doesn't appear."""
+    """Open an object for writing; after an exception inside the ``with`` block it doesn't appear.
+
+    Parameters
+    ----------
+    in_parts
+        Upload while writing, in a multipart upload; else hold what is written and put it at once.
+    """
     return smart_open.s3.open(
         bucket, key, "wb", multipart_upload=in_parts, min_part_size=_PART_BYTES, client=client("s3")
     )
