@@ -20,14 +20,15 @@ _MODELS: Final = {"pca": "PCA", "kmeans": "k-means"}
 _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(pattern), name, waiting_for)
     for pattern, name, waiting_for in (
-        (r"(?i)tear.?down(pca|kmeans)", "Tear down {}", "its endpoint to go away"),
-        (r"(?i)(pca|kmeans).*training", "Train {}", "the training job"),
-        (r"(?i)(pca|kmeans).*endpoint", "Host {}", "the endpoint to come into service"),
+        (r"TearDown(Pca|KMeans)$|^Is(Pca|KMeans)TornDown$", "Tear down {}", "its endpoint, config and model to go"),
+        (r"TearDownFailed(Pca|KMeans)$|^IsFailed(Pca|KMeans)TornDown$", "Clean up {}", "what it had begun to go"),
+        (r"(Pca|KMeans)Training", "Train {}", "the training job"),
+        (r"(Pca|KMeans)Endpoint", "Host {}", "the endpoint to come into service"),
         (r"^Prepare$", "Prepare", "the CSV to be checked, cleaned and scaled"),
-        (r"^Project", "Project", "PCA's endpoint to project every county"),
-        (r"^ChooseClusters", "Choose k", "the elbow of k = 5 to 12"),
-        (r"^Label", "Label", "k-means' endpoint to label every county"),
-        (r"^Publish$", "Publish", "the report to be written"),
+        (r"^Project$", "Project", "PCA's endpoint to project every row"),
+        (r"^ChooseClusters$", "Choose k", "the curve of mean distances"),
+        (r"^Label$", "Label", "k-means' endpoint to label every row"),
+        (r"^Publish$", "Publish", "the result and its report to be written"),
         (r"^RecordFailure$", "Record the failure", "failure.json to be written"),
     )
 )

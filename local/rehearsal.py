@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from local import results, show
 from local.follow import Follower, Snapshot
-from local.session import DEPLOY, START, SYNTH, Journal, Options, Stack, running
+from local.session import DEPLOY, SERVER_LOG, START, SYNTH, Journal, Options, Stack, running
 from local.trouble import Trouble
 
 Telling = Literal["full", "quiet", "json"]
@@ -113,7 +113,7 @@ def _follow(stack: Stack, run_id: str, journal: Journal) -> Snapshot:
     try:
         return follower.watch(lambda snapshot: journal.include(snapshot.steps))
     except TimeoutError as error:
-        raise Trouble(f"{error}; the embedded AWS's log: {stack.cloud.directory / 'server.log'}") from error
+        raise Trouble(f"{error}; the embedded AWS's log is {SERVER_LOG}") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[1]
 UP: Final = ROOT / ".local"
 CDK_OUT: Final = ROOT / "cdk.out"
+SERVER_LOG: Final = UP / "last-run.log"
 _OUTPUTS: Final = "outputs.json"
 
 
@@ -58,7 +59,7 @@ class Stack:
     @classmethod
     def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
         """Read the outputs that the template gives."""
-        return cls(cloud, outputs["IncomingBucketName"], outputs["ResultsBucketName"], outputs["StateMachineArn"])
+        return cls(cloud, outputs["IncomingBucket"], outputs["ResultsBucket"], outputs["StateMachineArn"])
 
     @classmethod
     def find(cls, directory: Path) -> "Stack | None":
@@ -232,7 +233,15 @@ def running(options: Options, journal: Journal) -> Iterator[Stack]:
             with journal.step(STOP, "the embedded AWS to stop"):
                 stack.cloud.stop()
     finally:
+        _keep_log(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _keep_log(home: Path) -> None:
+    """Keep the server's log of the latest run, for when something went wrong that nobody foresaw."""
+    with suppress(OSError):
+        SERVER_LOG.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(home / "server.log", SERVER_LOG)
 
 
 def _start_cloud(options: Options, journal: Journal, home: Path, detached: bool) -> "Cloud":
