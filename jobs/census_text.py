@@ -123,6 +123,7 @@ class CensusText:
             return
         if first.startswith(codecs.BOM_UTF8):
             self.encoding, self._utf8_by_mark = "utf-8", True
+        while first.startswith(codecs.BOM_UTF8):  # files put together by programs may have two
             first = first.removeprefix(codecs.BOM_UTF8)
         yield first
         yield from pieces
@@ -207,7 +208,7 @@ def _wide_encoding(first: bytes) -> str | None:
 def _decoded(first: bytes, pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        yield decoder.decode(first).encode()
+        yield decoder.decode(first).lstrip("\ufeff").encode()
         for piece in pieces:
             yield decoder.decode(piece).encode()
         yield decoder.decode(b"", final=True).encode()
