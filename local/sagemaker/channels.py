@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import recordio
-from local.sagemaker.algorithms.failures import TrainingFailure, client_error
+from local.sagemaker.algorithms.failures import TrainingError, client_error
 from local.sagemaker.role_session import Bucket, S3Error
 
 Rows = npt.NDArray[Any]
@@ -37,13 +37,13 @@ class Channel:
 
     Raises
     ------
-    TrainingFailure
+    TrainingError
         When the channel's type is one the algorithms refuse, or its objects can't be listed or are none.
     """
 
     def __init__(self, config: dict[str, Any], bucket: Bucket, hosts: int) -> None:
         self._bucket = bucket
-        self._hosts = hosts
+        self.hosts = hosts
         self._name = config["ChannelName"]
         source = config["DataSource"].get("S3DataSource")
         if source is None or source["S3DataType"] == "AugmentedManifestFile":
@@ -57,22 +57,22 @@ class Channel:
         self.keys = self._find(source)
 
     def of_host(self, host: int) -> Iterator[Rows]:
-        """Yield the rows that one host sees, as n × features matrices.
+        """Yield the rows that one host sees, as n x features matrices.
 
         Of replicated data only the first host counts, so that more instances give the same model.
 
         Raises
         ------
-        TrainingFailure
+        TrainingError
             When an object can't be read or parsed.
         """
-        keys = self.keys[host :: self._hosts] if self._sharded else self.keys if host == 0 else []
+        keys = self.keys[host :: self.hosts] if self._sharded else self.keys if host == 0 else []
         for key in keys:
             yield from self._object(key)
 
     def rows(self) -> Iterator[Rows]:
         """Yield all rows, of all hosts."""
-        for host in range(self._hosts):
+        for host in range(self.hosts):
             yield from self.of_host(host)
 
     def _find(self, source: dict[str, Any]) -> list[str]:
@@ -82,9 +82,9 @@ class Channel:
             else:
                 keys = self._bucket.keys(source["S3Uri"])
         except S3Error as error:
-            raise TrainingFailure(f"ClientError: Data download failed:{error}") from error
+            raise TrainingError(f"ClientError: Data download failed:{error}") from error
         if not keys:
-            raise TrainingFailure(
+            raise TrainingError(
                 f"ClientError: Data download failed:NoSuchKey (404): no object matches {source['S3Uri']} of channel "
                 f"{self._name}"
             )
@@ -106,7 +106,7 @@ class Channel:
             chunks = self._bucket.chunks(key, _CHUNK)
             yield from _parse(_unzip(chunks) if self._gzip else chunks, self._content)
         except S3Error as error:
-            raise TrainingFailure(f"ClientError: Data download failed:{error}") from error
+            raise TrainingError(f"ClientError: Data download failed:{error}") from error
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise client_error(f"Unable to read data channel '{self._name}': {key}: {error}") from error
 
@@ -133,9 +133,10 @@ def _content_type(config: dict[str, Any]) -> str:
 def _unzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     reader = zlib.decompressobj(wbits=31)
     for chunk in chunks:
-        while chunk:
-            yield reader.decompress(chunk, _CHUNK)
-            chunk = reader.unconsumed_tail
+        rest = chunk
+        while rest:
+            yield reader.decompress(rest, _CHUNK)
+            rest = reader.unconsumed_tail
 
 
 def _parse(chunks: Iterator[bytes], content: str) -> Iterator[Rows]:
@@ -180,7 +181,7 @@ def _frame_length(data: bytes, offset: int) -> int:
 
 
 def read_csv(data: bytes) -> npt.NDArray[np.float32]:
-    """Read comma-separated numbers without a header into an n × columns float32 matrix.
+    """Read comma-separated numbers without a header into an n x columns float32 matrix.
 
     Raises
     ------

@@ -29,7 +29,7 @@ logger = logging.getLogger("sagemaker")
 Task = TrainingTask | HostingTask
 
 
-class ContainerDied(Exception):
+class ContainerDiedError(Exception):
     """The container's process ended without an answer."""
 
 
@@ -52,14 +52,14 @@ class Container:
 
         Raises
         ------
-        ContainerDied
+        ContainerDiedError
             When the process has ended.
         """
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             message: tuple[Any, ...] = pickle.loads(await self._reader.readexactly(length))  # noqa: S301 our own child
         except (asyncio.IncompleteReadError, ConnectionError) as ended:
-            raise ContainerDied("the container's process has ended") from ended
+            raise ContainerDiedError("the container's process has ended") from ended
         return message
 
     async def ask(self, request: Any) -> tuple[Any, ...]:
@@ -74,7 +74,7 @@ class Container:
             self._writer.write(_LENGTH.pack(len(data)) + data)
             await self._writer.drain()
         except ConnectionError as ended:
-            raise ContainerDied("the container's process has ended") from ended
+            raise ContainerDiedError("the container's process has ended") from ended
 
     def kill(self) -> None:
         """End the process at once; no-op when it has ended."""
@@ -94,10 +94,10 @@ class ContainerHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def warm_up(self) -> None:
-        """Start the warm process unless it runs; it takes a second or two to be ready, and nobody waits for it."""
-        if self._process is not None and self._process.poll() is None:
-            return
+    def warm_up(self) -> socket.socket:
+        """Start the warm process unless it runs, and return its control socket; what is sent there waits for it."""
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
         ours, theirs = socket.socketpair()
         # One BLAS thread a container: there are more containers than cores when several runs overlap.
         environment = os.environ | {"PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1"}
@@ -109,24 +109,24 @@ class ContainerHost:
         )
         theirs.close()
         self._control = ours
+        return ours
 
     async def launch(self, task: Task) -> Container:
         """Start a container for a task.
 
         Raises
         ------
-        ContainerDied
+        ContainerDiedError
             When the warm process, or the container at once, has ended.
         """
-        self.warm_up()
+        control = self.warm_up()
         ours, theirs = socket.socketpair()
-        assert self._control is not None
         try:
-            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+            socket.send_fds(control, [b"f"], [theirs.fileno()])
         except (BrokenPipeError, ConnectionError):
             ours.close()
             self._process = None
-            raise ContainerDied("the process that starts containers has ended") from None
+            raise ContainerDiedError("the process that starts containers has ended") from None
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT)

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ministack import app
+
 from local.sagemaker.faults import Faults, FaultSpecError
 from local.sagemaker.ledger import Ledger
 
@@ -26,8 +28,6 @@ class ControlRoute:
 
     def install(self) -> None:
         """Answer beside ministack's own administrative route."""
-        from ministack import app
-
         inner = app._handle_admin_config_request
 
         async def handle_admin_config_request(path: str, method: str, body: bytes) -> Any:

@@ -41,17 +41,17 @@ _MODELLED = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFou
 
 
 def validation(message: str) -> AwsError:
-    """A ValidationException: the request can't be right whatever the state."""
+    """Return a ValidationException."""
     return AwsError("ValidationException", message)
 
 
 def access_denied(message: str) -> AwsError:
-    """An AccessDeniedException, which SageMaker answers with status 400."""
+    """Return an AccessDeniedException, which SageMaker answers with status 400."""
     return AwsError("AccessDeniedException", message)
 
 
 def limit_exceeded(instance_type: str, usage: str, count: int) -> AwsError:
-    """The answer to a request for more instances than the account's quota."""
+    """Return the error of a request for more instances than the account's quota."""
     return AwsError(
         "ResourceLimitExceeded",
         f"The account-level service limit '{instance_type} for {usage} usage' is 0 Instances, with current "
@@ -62,7 +62,7 @@ def limit_exceeded(instance_type: str, usage: str, count: int) -> AwsError:
 
 
 def unknown_operation() -> Response:
-    """The answer to an operation the service does not have."""
+    """Render the answer to an operation that the service does not have."""
     body = json.dumps({"__type": "UnknownOperationException"}).encode()
     return 400, {"Content-Type": _JSON, "x-amzn-errortype": "UnknownOperationException"}, body
 

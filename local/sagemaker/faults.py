@@ -42,7 +42,7 @@ LIFE_FAULTS = {
 }
 LIVES = ("TrainingJob", "Endpoint")
 
-_EXAMPLES = "CreateEndpoint:throttle*3, CreateTrainingJob@pca:quota=ml.c4.xlarge, Endpoint:failed=why, s3.PutObject:slowdown*2"
+_EXAMPLES = "CreateEndpoint:throttle*3, CreateTrainingJob@pca:quota=ml.c4.xlarge, s3.PutObject:slowdown*2"
 
 
 class FaultSpecError(ValueError):
@@ -101,9 +101,7 @@ def parse(spec: str, operations: Iterable[str]) -> Fault:
     value = found["value"] or ""
     allowed = _faults_of(target, set(operations), spec)
     if kind not in allowed:
-        raise FaultSpecError(
-            f"fault {spec!r}: {target} can't have {kind!r}; it can have {', '.join(sorted(allowed))}"
-        )
+        raise FaultSpecError(f"fault {spec!r}: {target} can't have {kind!r}; it can have {', '.join(sorted(allowed))}")
     if allowed[kind] == _YES and not value:
         raise FaultSpecError(f"fault {spec!r}: {kind!r} needs a value, such as {kind}=…")
     if allowed[kind] == _NO and value:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from local.sagemaker import identity
-from local.sagemaker.containers import Container, ContainerDied, ContainerHost
+from local.sagemaker.backstage import Backstage
+from local.sagemaker.containers import Container, ContainerDiedError
 from local.sagemaker.errors import validation
-from local.sagemaker.faults import Faults
-from local.sagemaker.pace import Pace
 from local.sagemaker.request import Request
-from local.sagemaker.role_session import Connection
-from local.sagemaker.state import Endpoint, Resource, Scope, State, Variant, page
+from local.sagemaker.state import Endpoint, Resource, Scope, Variant, page
 from local.sagemaker.tasks import HostingTask
 from local.sagemaker.training import algorithm_of
 
@@ -24,23 +22,15 @@ _MODEL_MEMBERS = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", 
 
 
 class Hosting:
-    """Models, endpoint configurations and endpoints of all accounts; parameters as of `TrainingJobs`."""
+    """Models, endpoint configurations and endpoints of all accounts."""
 
-    def __init__(
-        self,
-        state: State,
-        faults: Faults,
-        containers: ContainerHost,
-        pace: Pace,
-        connect: Callable[[dict[str, str], str], Connection],
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-    ) -> None:
-        self._state = state
-        self._faults = faults
-        self._containers = containers
-        self._pace = pace
-        self._connect = connect
-        self._spawn = spawn
+    def __init__(self, backstage: Backstage) -> None:
+        self._state = backstage.state
+        self._faults = backstage.faults
+        self._containers = backstage.containers
+        self._pace = backstage.pace
+        self._connect = backstage.connect
+        self._spawn = backstage.spawn
         self._serving: dict[tuple[str, str], Container] = {}
         self.operations: dict[str, Callable[[Request], dict[str, Any] | None]] = {
             "CreateModel": self.create_model,
@@ -233,9 +223,7 @@ class Hosting:
         desired = request.params["DesiredWeightsAndCapacities"]
         for change in desired:
             if change["VariantName"] not in variants:
-                raise validation(
-                    f'Could not find variant "{change["VariantName"]}" of endpoint "{endpoint.arn}".'
-                )
+                raise validation(f'Could not find variant "{change["VariantName"]}" of endpoint "{endpoint.arn}".')
         for change in desired:
             variant = variants[change["VariantName"]]
             variant.desired_weight = float(change.get("DesiredWeight", variant.weight))
@@ -333,18 +321,11 @@ class Hosting:
         try:
             container = await self._containers.launch(task)
             outcome = await container.receive()
-        except ContainerDied:
+        except ContainerDiedError:
             return "Request to service failed. If failure persists after retry, contact customer support."
         if outcome[0] != "ready":
             container.kill()
-            _, reason, from_s3 = outcome
-            if not from_s3:
-                return f"The primary container for production variant {variant.name} did not pass the ping health check. {reason}"
-            return (
-                f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that '
-                "there is an object located at the URL and that the role passed to CreateModel has permissions to "
-                f"download the object. {reason}"
-            )
+            return _loading_failure(variant, url, *outcome[1:])
         variant.resolved = time.time()
         self._serving[endpoint.arn, variant.name] = container
         return ""
@@ -364,7 +345,7 @@ class Hosting:
         return config
 
     def _permitted_config(self, request: Request) -> Resource:
-        """The configuration a request names: the caller needs the permission on it too, not only on the endpoint."""
+        """Return the configuration that a request names, if the caller has the permission on it too."""
         name = request.params["EndpointConfigName"]
         arn = request.scope.arn("endpoint-config", name)
         identity.require(request.caller, f"sagemaker:{request.operation}", arn, request.scope)
@@ -404,15 +385,23 @@ def _container_of(model: Resource) -> dict[str, Any]:
     return definition
 
 
+def _loading_failure(variant: Variant, url: str, reason: str, from_s3: bool) -> str:
+    if from_s3:
+        return (
+            f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that there is '
+            "an object located at the URL and that the role passed to CreateModel has permissions to download the "
+            f"object. {reason}"
+        )
+    return f"The primary container for production variant {variant.name} did not pass the ping health check. {reason}"
+
+
 def _members(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: resource.request[name] for name in names if name in resource.request}
 
 
 def _listing(resources: Any, request: Request, member: str, kind: str) -> dict[str, Any]:
     found, token = page(resources, request.params)
-    summaries = [
-        {f"{kind}Name": item.name, f"{kind}Arn": item.arn, "CreationTime": item.created} for item in found
-    ]
+    summaries = [{f"{kind}Name": item.name, f"{kind}Arn": item.arn, "CreationTime": item.created} for item in found]
     return {member: summaries} | ({"NextToken": token} if token else {})
 
 
@@ -432,5 +421,3 @@ def _variant_summary(variant: Variant) -> dict[str, Any]:
 def _refuse_in_progress(endpoint: Endpoint) -> None:
     if endpoint.status in ("Creating", "Updating", "Deleting", "RollingBack", "SystemUpdating"):
         raise validation(f'Cannot update in-progress endpoint "{endpoint.arn}".')
-
-

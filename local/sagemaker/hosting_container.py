@@ -21,6 +21,10 @@ class Channel(Protocol):
         """Send an answer."""
 
 
+def _stream(host: HostingTask) -> str:
+    return f"{host.variant}/i-{int(time.time() * 1000):017x}"
+
+
 def run(host: HostingTask, channel: Channel) -> None:
     """Load the model, then answer until the endpoint is deleted.
 
@@ -32,7 +36,7 @@ def run(host: HostingTask, channel: Channel) -> None:
         Gets `("ready",)` or `("failed", reason)`. Each request is (content type, accept, body); each answer is
         `("answer", content type, body)` or `("refused", status, message)`.
     """
-    log = ContainerLog(host.connection, endpoint_log_group(host.endpoint), f"{host.variant}/i-{int(time.time() * 1000):017x}")
+    log = ContainerLog(host.connection, endpoint_log_group(host.endpoint), _stream(host))
     try:
         model = inference.load_model(host.algorithm, Bucket(host.connection).read(host.artifact))
     except (S3Error, ValueError) as error:
@@ -49,7 +53,7 @@ def run(host: HostingTask, channel: Channel) -> None:
         content_type, accept, body = channel.receive()
         try:
             channel.send("answer", *inference.answer(model, content_type, accept, body))
-        except inference.RequestRefused as refused:
+        except inference.RequestRefusedError as refused:
             log.line(str(refused))
             log.flush()
             channel.send("refused", refused.status, str(refused))

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ministack import app
+from ministack.core.iam_actions import identity_denial_message
+from ministack.core.iam_evaluator import EvalResult, _service_principal_matches, enforce
+from ministack.core.lambda_runtime import execution_credentials
+from ministack.services import iam
+
 from local.sagemaker.errors import access_denied, validation
 from local.sagemaker.state import Scope
 
 _SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
-
-
-def _auth_is_on() -> bool:
-    from ministack import app
-
-    return bool(app.AUTH)
 
 
 def require(caller: str, action: str, resource_arn: str, scope: Scope, context: dict[str, Any] | None = None) -> None:
@@ -37,11 +37,8 @@ def require(caller: str, action: str, resource_arn: str, scope: Scope, context: 
     AwsError
         AccessDeniedException, in AWS's words.
     """
-    if not _auth_is_on():
+    if not app.AUTH:
         return
-    from ministack.core.iam_actions import identity_denial_message
-    from ministack.core.iam_evaluator import EvalResult, enforce
-
     service = action.partition(":")[0]
     denied = enforce(caller, action, service, scope.region, resource_arn=resource_arn, service_context=context)
     if denied is None:
@@ -60,7 +57,7 @@ def require_pass_role(caller: str, role_arn: str, scope: Scope) -> None:
     AwsError
         AccessDeniedException without `iam:PassRole`; ValidationException when the role is missing or trusts others.
     """
-    if not _auth_is_on():
+    if not app.AUTH:
         return
     require(caller, "iam:PassRole", role_arn, scope, {"iam:PassedToService": _SERVICE_PRINCIPAL})
     if not _trusts_sagemaker(role_arn):
@@ -71,18 +68,17 @@ def require_pass_role(caller: str, role_arn: str, scope: Scope) -> None:
 
 
 def _trusts_sagemaker(role_arn: str) -> bool:
-    from ministack.core.iam_evaluator import _service_principal_matches
-    from ministack.services import iam
-
     role = iam._roles.get(role_arn.rsplit("/", 1)[-1])
     if role is None:
         return False
     document = role.get("AssumeRolePolicyDocument") or "{}"
     statements = (json.loads(document) if isinstance(document, str) else document).get("Statement", [])
-    return any(
-        statement.get("Effect") == "Allow" and _service_principal_matches(statement.get("Principal"), _SERVICE_PRINCIPAL)
+    allowing = [
+        statement
         for statement in ([statements] if isinstance(statements, dict) else statements)
-    )
+        if statement.get("Effect") == "Allow"
+    ]
+    return any(_service_principal_matches(statement.get("Principal"), _SERVICE_PRINCIPAL) for statement in allowing)
 
 
 def role_credentials(role_arn: str, resource_arn: str, scope: Scope) -> dict[str, str]:
@@ -90,9 +86,9 @@ def role_credentials(role_arn: str, resource_arn: str, scope: Scope) -> dict[str
 
     The session is the one ministack gives to a function under that role; SageMaker's is named `SageMaker`.
     """
-    from ministack.core.lambda_runtime import execution_credentials
-
     # The function's ARN only has to be well formed and distinct: it seeds the keys and names the account.
     distinct = resource_arn.rsplit(":", 1)[-1].replace("/", "-")
     function_arn = f"arn:aws:lambda:{scope.region}:{scope.account}:function:{distinct}"
-    return execution_credentials({"Role": role_arn, "FunctionArn": function_arn, "FunctionName": "SageMaker"})
+    session = {"Role": role_arn, "FunctionArn": function_arn, "FunctionName": "SageMaker"}
+    credentials: dict[str, str] = execution_credentials(session)
+    return credentials

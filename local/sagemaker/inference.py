@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import artifacts, recordio
-from local.sagemaker.algorithms.kmeans import assign
+from local.sagemaker.algorithms.lloyd import assign
 from local.sagemaker.channels import read_csv
 
 Rows = npt.NDArray[np.float32]
@@ -23,7 +23,7 @@ JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 
 
-class RequestRefused(Exception):
+class RequestRefusedError(Exception):
     """The container refuses a request; `status` is its HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -59,7 +59,7 @@ def load_model(algorithm: str, artifact: bytes) -> Model:
     arrays = artifacts.parameters(artifact)
     if algorithm == "kmeans":
         if not isinstance(arrays, list) or len(arrays) != 1 or arrays[0].ndim != 2:
-            raise ValueError("a k-means artifact holds one unnamed k × features array")
+            raise ValueError("a k-means artifact holds one unnamed k x features array")
         centers = np.ascontiguousarray(arrays[0], np.float32)
 
         def nearest(rows: Rows) -> Mapping[str, npt.NDArray[np.floating]]:
@@ -99,37 +99,39 @@ def answer(model: Model, content_type: str, accept: str, body: bytes) -> tuple[s
 
     Raises
     ------
-    RequestRefused
+    RequestRefusedError
         415 for a content type, 406 for an accept type that the containers don't know; 400 for a body that can't be
         read, is empty, has another width than the model, or values that are no numbers.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _READERS:
-        raise RequestRefused(415, f"Content-type {content_type} is not supported. Supported: {', '.join(_READERS)}")
+        raise RequestRefusedError(
+            415, f"Content-type {content_type} is not supported. Supported: {', '.join(_READERS)}"
+        )
     form = accept.partition(";")[0].strip().lower()
     form = JSON if form in ("", "*/*") else form
     if form not in _WRITERS:
-        raise RequestRefused(406, f"Accept type {accept} is not supported. Supported: {', '.join(_WRITERS)}")
+        raise RequestRefusedError(406, f"Accept type {accept} is not supported. Supported: {', '.join(_WRITERS)}")
     return form, _WRITERS[form](model, model.predict(_rows(model, kind, body)))
 
 
 def _rows(model: Model, kind: str, body: bytes) -> Rows:
     if not body:
-        raise RequestRefused(400, "unable to evaluate payload provided: the body is empty")
+        raise RequestRefusedError(400, "unable to evaluate payload provided: the body is empty")
     try:
         rows = np.asarray(_READERS[kind](body), dtype=np.float32)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise RequestRefused(400, f"unable to evaluate payload provided: {error}") from error
+        raise RequestRefusedError(400, f"unable to evaluate payload provided: {error}") from error
     if rows.ndim != 2 or not len(rows):
-        raise RequestRefused(400, "unable to evaluate payload provided: expected at least one row of numbers each")
+        raise RequestRefusedError(400, "unable to evaluate payload provided: expected at least one row of numbers each")
     if rows.shape[1] != model.features:
-        raise RequestRefused(
+        raise RequestRefusedError(
             400,
             f"unable to evaluate payload provided: the rows have {rows.shape[1]} features; the model takes "
             f"{model.features}",
         )
     if not np.isfinite(rows).all():
-        raise RequestRefused(400, "unable to evaluate payload provided: the rows contain NaN or infinite values")
+        raise RequestRefusedError(400, "unable to evaluate payload provided: the rows contain NaN or infinite values")
     return rows
 
 

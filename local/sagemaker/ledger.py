@@ -36,6 +36,6 @@ def render(entries: list[dict[str, object]]) -> str:
     lines = [f"{'operation':36} {'ok':>6}  errors"]
     for entry in entries:
         errors = entry["errors"]
-        shown = ", ".join(f"{code} × {count}" for code, count in errors.items()) if isinstance(errors, dict) else ""
+        shown = ", ".join(f"{code} x {count}" for code, count in errors.items()) if isinstance(errors, dict) else ""
         lines.append(f"{entry['operation']:36} {entry['ok']:>6}  {shown}")
     return "\n".join(lines)

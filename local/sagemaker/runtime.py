@@ -7,7 +7,7 @@ import random
 import re
 from urllib.parse import unquote
 
-from local.sagemaker.containers import ContainerDied
+from local.sagemaker.containers import ContainerDiedError
 from local.sagemaker.errors import AwsError, Response
 from local.sagemaker.faults import Faults
 from local.sagemaker.hosting import Hosting
@@ -55,7 +55,7 @@ class Runtime:
         try:
             container = self._hosting.container(endpoint, variant.name)
             answer = await asyncio.wait_for(container.ask((content_type, accept, body)), _CONTAINER_SECONDS)
-        except (ContainerDied, TimeoutError):
+        except (ContainerDiedError, TimeoutError):
             raise _model_error(endpoint, 500, "the container did not answer in time") from None
         if answer[0] == "refused":
             raise _model_error(endpoint, answer[1], answer[2])

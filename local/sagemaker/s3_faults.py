@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ministack.core.iam_actions import _s3_action
+from ministack.core.responses import StreamingResponse
+from ministack.services import s3
+
 from local.sagemaker.faults import Fault, Faults
 
 # S3's IAM actions name some operations otherwise than its API does.
@@ -22,9 +26,6 @@ _ERRORS = {
 
 def install(faults: Faults) -> None:
     """Let faults whose target is `s3.<operation>` strike."""
-    from ministack.core.iam_actions import _s3_action
-    from ministack.services import s3
-
     inner = s3.handle_request
 
     async def handle_request(
@@ -50,7 +51,6 @@ def _operation(method: str, action: str) -> str:
 
 def _answer(fault: Fault) -> tuple[int, dict[str, str], Any]:
     if fault.kind in ("reset", "lost"):
-        from ministack.core.responses import StreamingResponse
 
         async def nothing(send: Any, receive: Any) -> None:
             """Leave the promised body unsent, so that the server closes the connection."""

@@ -15,7 +15,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import SimpleNamespace
 from typing import Any
 
+from ministack import app
+from ministack.core import iam_actions, responses, router
+from ministack.services import stepfunctions, tagging
+
 from local.sagemaker import s3_faults
+from local.sagemaker.backstage import Backstage
 from local.sagemaker.containers import ContainerHost
 from local.sagemaker.control_route import ControlRoute
 from local.sagemaker.errors import AwsError, access_denied, limit_exceeded, success, unknown_operation
@@ -62,11 +67,11 @@ class SageMaker:
         self.state = State()
         self.ledger = Ledger()
         self.containers = ContainerHost()
-        self._tasks: set[asyncio.Task[None]] = set()
         self.faults = Faults([])
-        shared = (self.state, self.faults, self.containers, pace, self._connect, self._spawn)
-        self.hosting = Hosting(*shared)
-        jobs, tags = TrainingJobs(*shared), Tags(self.state)
+        self._tasks: set[asyncio.Task[None]] = set()
+        backstage = Backstage(self.state, self.faults, self.containers, pace, self._connect, self._spawn)
+        self.hosting = Hosting(backstage)
+        jobs, tags = TrainingJobs(backstage), Tags(self.state)
         self._operations: dict[str, Callable[[Request], dict[str, Any] | None]] = (
             jobs.operations | self.hosting.operations | tags.operations
         )
@@ -77,10 +82,7 @@ class SageMaker:
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> tuple[int, dict[str, str], Any]:
         """Answer a request that the gateway has authenticated and authorised."""
-        from ministack.core.responses import get_account_id, get_region
-        from ministack.core.router import extract_access_key_id
-
-        scope = Scope(get_account_id(), get_region())
+        scope = Scope(responses.get_account_id(), responses.get_region())
         invoked = endpoint_of(path) if method == "POST" and "x-amz-target" not in headers else None
         if invoked is not None:
             return await self._invoke(scope, invoked, headers, body)
@@ -96,7 +98,7 @@ class SageMaker:
                 self.ledger.note(operation, "ConnectionReset")
                 return _broken_connection(headers)
             check(params, _model().operation_model(operation).input_shape)
-            caller = extract_access_key_id(headers, query)
+            caller = router.extract_access_key_id(headers, query)
             answer = success(self._operations[operation](Request(operation, params, scope, caller)))
         except AwsError as error:
             self.ledger.note(operation, error.code)
@@ -214,9 +216,6 @@ def install(
 
 
 def _register_handler(twin: SageMaker) -> None:
-    from ministack import app
-    from ministack.core import router
-
     app.SERVICE_REGISTRY[SERVICE] = {"module": SERVICE}
     app.SERVICE_HANDLERS[SERVICE] = twin.handle_request
     # By this entry ministack's reset finds the service.
@@ -231,9 +230,6 @@ def _register_handler(twin: SageMaker) -> None:
 
 
 def _register_permissions(twin: SageMaker) -> None:
-    from ministack.core import iam_actions
-    from ministack.services import tagging
-
     iam_actions.SERVICE_TO_IAM_NAMESPACE[SERVICE] = SERVICE
     # The runtime's routes give the action of an invocation; the control plane's model says which operations tag.
     iam_actions._BOTOCORE_SERVICE_MAP[SERVICE] = ["sagemaker-runtime", "sagemaker"]
@@ -241,19 +237,11 @@ def _register_permissions(twin: SageMaker) -> None:
     inner_arn = iam_actions.extract_resource_arn
     inner_denial = iam_actions.access_denied_response
 
-    def extract_resource_arn(
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query_params: dict[str, Any],
-        region: str,
-        account_id: str,
-    ) -> str:
+    def extract_resource_arn(service: str, *request: Any) -> str:
         if service == SERVICE:
-            return resource_arn(path, headers, body, Scope(account_id, region))
-        found: str = inner_arn(service, method, path, headers, body, query_params, region, account_id)
+            _, path, headers, body, _, region, account = request
+            return resource_arn(path, headers, body, Scope(account, region))
+        found: str = inner_arn(service, *request)
         return found
 
     def access_denied_response(service: str, action: str, principal_arn: str, request_id: str, **details: Any) -> Any:
@@ -270,8 +258,6 @@ def _register_permissions(twin: SageMaker) -> None:
 
 
 def _register_step_functions() -> None:
-    from ministack.services import stepfunctions
-
     stepfunctions._AWS_SDK_SERVICE_MAP[SERVICE] = {"target_prefix": _TARGET_PREFIX, "protocol": "json"}
     stepfunctions._AWS_SDK_ERROR_PREFIX[SERVICE] = "SageMaker"
 
@@ -295,16 +281,12 @@ def resource_arn(path: str, headers: dict[str, str], body: bytes, scope: Scope) 
 
 
 def _model() -> Any:
-    from ministack.core.responses import _service_model
-
     # ministack loads this model anyway for its response headers; a second copy would cost tens of megabytes.
-    return _service_model(SERVICE)
+    return responses._service_model(SERVICE)
 
 
 def _warm_up() -> None:
     """Load SageMaker's large service model before the first request needs it."""
-    from ministack.core import iam_actions
-
     _model()
     iam_actions._tag_operations(SERVICE)
 
@@ -328,12 +310,10 @@ def _injected_error(fault: Fault, operation: str, name: str, types: list[str]) -
 
 
 def _broken_connection(headers: dict[str, str]) -> tuple[int, dict[str, str], Any]:
-    """An answer that breaks off: its client sees a closed connection.
+    """Return an answer that breaks off: its client sees a closed connection.
 
     Step Functions calls without a connection; it gets the error that the SDK inside it would report.
     """
-    from ministack.core.responses import StreamingResponse
-
     if "x-amz-date" not in headers:
         body = {"__type": "SdkClientException", "message": "Unable to execute HTTP request: Connection reset"}
         return 500, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
@@ -341,6 +321,8 @@ def _broken_connection(headers: dict[str, str]) -> tuple[int, dict[str, str], An
     async def nothing(send: Any, receive: Any) -> None:
         """Leave the promised body unsent, so that the server closes the connection."""
 
-    return 200, {"content-type": "application/x-amz-json-1.1", "content-length": "64"}, StreamingResponse(nothing)
-
-
+    return (
+        200,
+        {"content-type": "application/x-amz-json-1.1", "content-length": "64"},
+        responses.StreamingResponse(nothing),
+    )

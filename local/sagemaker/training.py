@@ -8,17 +8,15 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from local.sagemaker import identity
-from local.sagemaker.containers import Container, ContainerDied, ContainerHost
+from local.sagemaker.backstage import Backstage
+from local.sagemaker.containers import Container, ContainerDiedError
 from local.sagemaker.errors import AwsError, validation
-from local.sagemaker.faults import Faults
-from local.sagemaker.pace import Pace
 from local.sagemaker.request import Request
-from local.sagemaker.role_session import Connection
-from local.sagemaker.state import State, TrainingJob, page
+from local.sagemaker.state import TrainingJob, page
 from local.sagemaker.tasks import TrainingTask
 
 # The part of a job in which its container runs, from the recorded run: 26 s of 191 s. What a container needs here.
@@ -59,35 +57,15 @@ _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", 
 
 
 class TrainingJobs:
-    """Training jobs of all accounts.
+    """Training jobs of all accounts."""
 
-    Parameters
-    ----------
-    state, faults, containers
-        Shared with the rest of the service.
-    pace
-        How long things take.
-    connect
-        Makes a container's connection to AWS of a role's credentials and a region.
-    spawn
-        Runs a coroutine beside the requests.
-    """
-
-    def __init__(
-        self,
-        state: State,
-        faults: Faults,
-        containers: ContainerHost,
-        pace: Pace,
-        connect: Callable[[dict[str, str], str], Connection],
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-    ) -> None:
-        self._state = state
-        self._faults = faults
-        self._containers = containers
-        self._pace = pace
-        self._connect = connect
-        self._spawn = spawn
+    def __init__(self, backstage: Backstage) -> None:
+        self._state = backstage.state
+        self._faults = backstage.faults
+        self._containers = backstage.containers
+        self._pace = backstage.pace
+        self._connect = backstage.connect
+        self._spawn = backstage.spawn
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self.operations: dict[str, Callable[[Request], dict[str, Any] | None]] = {
@@ -227,7 +205,7 @@ class TrainingJobs:
             return
         if not job.algorithm:
             image = job.request["AlgorithmSpecification"]["TrainingImage"]
-            reason = f"ClientError: the embedded SageMaker trains only with the built-in pca and kmeans, not with {image}"
+            reason = f"ClientError: the embedded SageMaker trains only the built-in pca and kmeans, not {image}"
             _end(job, "Failed", "Failed", failure=reason)
             return
         async with self._cores:
@@ -249,7 +227,7 @@ class TrainingJobs:
                     return kind, detail
                 if detail != job.secondary:
                     _enter(job, detail)
-        except ContainerDied:
+        except ContainerDiedError:
             return "failed", "InternalServerError: We encountered an internal error. Please try again."
         finally:
             if container is not None:
@@ -286,7 +264,7 @@ def _check_specification(params: dict[str, Any]) -> None:
 
 
 def _metric_definitions(algorithm: str) -> list[dict[str, str]]:
-    """The definitions that SageMaker adds for its built-in algorithms."""
+    """Return the definitions that SageMaker adds for its built-in algorithms."""
     patterns = {
         "train:throughput": r"#throughput_metric: host=\S+, train throughput=(\S+) records/second",
         "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
@@ -318,5 +296,3 @@ def _end(job: TrainingJob, status: str, secondary: str, *, failure: str = "") ->
         job.failure = job.transitions[-1]["StatusMessage"] = failure
     job.status = status
     job.touch()
-
-

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import ndarray
-from local.sagemaker.algorithms import hyperparameters, kmeans, pca
-from local.sagemaker.algorithms.failures import TrainingFailure, algorithm_error, client_error
+from local.sagemaker.algorithms import hyperparameters, kmeans, lloyd, pca
+from local.sagemaker.algorithms.failures import TrainingError, algorithm_error, client_error
 from local.sagemaker.channels import Channel
 from local.sagemaker.container_logs import ContainerLog, put_metrics
 from local.sagemaker.role_session import Bucket, S3Error
@@ -52,7 +52,7 @@ def run(job: TrainingTask, report: Report) -> None:
         log.raw("#metrics " + _summary(job.algorithm, seconds))
         log.flush()
         put_metrics(job.connection, f"{job.job}/algo-1", metrics)
-    except TrainingFailure as failure:
+    except TrainingError as failure:
         log.line(str(failure))
         log.flush()
         report("failed", str(failure))
@@ -66,7 +66,7 @@ def _train(job: TrainingTask, log: ContainerLog, report: Report) -> tuple[_Outco
     rules = hyperparameters.KMEANS if job.algorithm == "kmeans" else hyperparameters.PCA
     log.line(f"Reading provided configuration from /opt/ml/input/config/hyperparameters.json: {provided}")
     settings = hyperparameters.read(rules, provided)
-    log.line(f"Final configuration: { {name: rule.default for name, rule in rules.items()} | provided}")
+    log.line(f"Final configuration: { {name: rule.default for name, rule in rules.items()} | provided }")
     hosts = job.request["ResourceConfig"].get("InstanceCount", 1)
     bucket = Bucket(job.connection)
     channels = {
@@ -89,20 +89,7 @@ def _train_pca(settings: dict[str, Any], channels: dict[str, Channel], seed: int
     sketch = None
     if settings["algorithm_mode"] == "randomized":
         sketch = pca.sketch_matrix(features, components, settings["extra_components"], seed)
-    train = channels["train"]
-    total: pca.PcaSums | None = None
-    # One after another here what SageMaker's hosts do side by side: each sums over its shards, then they merge.
-    for host in range(train._hosts):
-        sums = None
-        for rows in _checked(train.of_host(host), features):
-            if total is None and sums is None:
-                shift = rows.mean(axis=0, dtype=np.float64)
-            sums = sums or pca.PcaSums(features, shift, sketch)
-            sums.add(rows)
-        if sums is not None and total is not None:
-            total.merge(sums)
-        total = total or sums
-    assert total is not None
+    total = _sum_over_hosts(channels["train"], features, sketch)
     result = total.solve(components, subtract_mean=settings["subtract_mean"])
     log.line("#progress_metric: host=algo-1, completed 100 % of epochs")
     quality = {}
@@ -112,6 +99,25 @@ def _train_pca(settings: dict[str, Any], channels: dict[str, Channel], seed: int
     else:
         log.line("Test data is not provided.")
     return _Outcome(result.arrays(), total.rows, quality)
+
+
+def _sum_over_hosts(train: Channel, features: int, sketch: pca.Array | None) -> pca.PcaSums:
+    """Sum over each host's shards, then merge: one after another here what SageMaker's hosts do side by side."""
+    merged: pca.PcaSums | None = None
+    for host in range(train.hosts):
+        sums: pca.PcaSums | None = None
+        for rows in _checked(train.of_host(host), features):
+            if sums is None:
+                shift = merged.shift if merged is not None else rows.mean(axis=0, dtype=np.float64)
+                sums = pca.PcaSums(features, shift, sketch)
+            sums.add(rows)
+        if merged is None:
+            merged = sums
+        elif sums is not None:
+            merged.merge(sums)
+    if merged is None:
+        raise algorithm_error("The training data has no rows")
+    return merged
 
 
 def _reconstruction_error(result: pca.PcaResult, channel: Channel, features: int) -> float:
@@ -154,7 +160,7 @@ def _kmeans_quality(
     if "test" in channels:
         squares, seen = 0.0, 0
         for portion in _checked(channels["test"].rows(), features):
-            squares += float((kmeans.assign(portion, result.centers)[1].astype(np.float64) ** 2).sum())
+            squares += float((lloyd.assign(portion, result.centers)[1].astype(np.float64) ** 2).sum())
             seen += len(portion)
         scores["test"] = (squares / seen, seen)
     return {
@@ -209,4 +215,4 @@ def _upload(job: TrainingTask, arrays: Mapping[str, Rows] | list[Rows]) -> None:
     try:
         Bucket(job.connection).write(job.artifact, buffer.getvalue(), kms_key or None)
     except S3Error as error:
-        raise TrainingFailure(f"ClientError: Artifact upload failed:{error}") from error
+        raise TrainingError(f"ClientError: Artifact upload failed:{error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.sagemaker.errors import AwsError, validation
 
-_JSON_TYPES = {
+_JSON_TYPES: dict[str, Any] = {
     "structure": dict,
     "map": dict,
     "list": list,

@@ -17,6 +17,9 @@ import struct
 import sys
 from typing import Any
 
+from local.sagemaker import hosting_container, role_session, training_container
+from local.sagemaker.tasks import TrainingTask
+
 _LENGTH = struct.Struct("<Q")
 
 
@@ -55,9 +58,6 @@ class Channel:
 
 def run_container(channel: Channel) -> None:
     """Read the task and carry it out."""
-    from local.sagemaker import hosting_container, training_container
-    from local.sagemaker.tasks import TrainingTask
-
     task = channel.receive()
     channel.send("started", os.getpid())
     if isinstance(task, TrainingTask):
@@ -67,11 +67,7 @@ def run_container(channel: Channel) -> None:
 
 
 def _warm_up() -> None:
-    """Import and cache what every container needs, so that forks share it."""
-    import sklearn.cluster  # noqa: F401 the slowest import of all
-
-    from local.sagemaker import hosting_container, role_session, training_container  # noqa: F401
-
+    """Cache what every container needs, so that forks share it."""
     role_session.warm_up()
     gc.collect()
     gc.freeze()

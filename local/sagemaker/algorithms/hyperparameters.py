@@ -124,7 +124,7 @@ def read(rules: Mapping[str, Rule], provided: Mapping[str, str]) -> dict[str, An
 
     Raises
     ------
-    TrainingFailure
+    TrainingError
         A ClientError for an unknown name, a missing one, or a value out of range.
     """
     for name in provided:

@@ -1,8 +1,8 @@
 """The PCA container's twin: principal components from sums over shards, in float64 and constant memory.
 
 The built-in algorithm does the same: each host sums over its mini-batches, the sums are merged, and the components are
-those of the merged covariance. `regular` keeps the features × features second moment; `randomized` only its product
-with a random matrix (features × sketch), from which Nyström's formula recovers the leading components.
+those of the merged covariance. `regular` keeps the features x features second moment; `randomized` only its product
+with a random matrix (features x sketch), from which Nyström's formula recovers the leading components.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK_ROWS = 8192
 
 @dataclass(frozen=True)
 class PcaResult:
-    """What the artifact holds: `s` (n,) ascending, `v` features × n with columns to match, `mean` 1 × features."""
+    """What the artifact holds: `s` (n,) ascending, `v` features x n with columns to match, `mean` 1 x features."""
 
     s: npt.NDArray[np.float32]
     v: npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ class PcaSums:
     features
         Columns of the data.
     sketch
-        features × p random matrix for the randomized mode; None for the regular one.
+        features x p random matrix for the randomized mode; None for the regular one.
     shift
         A row to subtract before summing, near the mean: without it the squares of the mean drown small components.
     """
@@ -53,7 +53,7 @@ class PcaSums:
         self._moment = np.zeros((features, features if sketch is None else sketch.shape[1]))
 
     def add(self, rows: npt.NDArray[np.floating]) -> None:
-        """Add n × features rows."""
+        """Add n x features rows."""
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS] - self.shift
             self._sum += block.sum(axis=0)
