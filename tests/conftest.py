@@ -1,0 +1,18 @@
+"""Fixtures that are dear and may be shared: the synthesized stack."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from local.deploy import synth
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The cloud assembly of the stack with ``cdk.json``'s settings, layers not built; one for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with (shared / "assembly.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return synth(shared / "assembly")

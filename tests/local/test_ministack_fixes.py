@@ -1,0 +1,436 @@
+"""What ministack does as AWS does, once mended."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.cloud import Cloud
+from tests.local.conftest import Workshop, eventually
+
+INVOKE = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
+END = {"Type": "Pass", "End": True}
+
+
+def task(function: str, **rest: Any) -> dict[str, Any]:
+    invoke = {"FunctionName": function, "Payload.$": "$"}
+    rest = rest if "Next" in rest else {"End": True, **rest}
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": invoke,
+        "OutputPath": "$.Payload",
+        **rest,
+    }
+
+
+def wait(seconds: int = 1, **rest: Any) -> dict[str, Any]:
+    rest = rest if "Next" in rest else {"End": True, **rest}
+    return {"Type": "Wait", "Seconds": seconds, **rest}
+
+
+def branch(start: str, **states: Any) -> dict[str, Any]:
+    return {"StartAt": start, "States": states}
+
+
+class TestFunctions:
+    @pytest.fixture(scope="class")
+    def erratic(self, workshop: Workshop) -> str:
+        return workshop.function(
+            """
+            import os, signal, sys, time
+            class InvalidThing(Exception): pass
+            print("cold")
+            def handler(event, context):
+                print("called")
+                how = (event or {}).get("how")
+                if how == "raise": raise InvalidThing("row 3")
+                if how == "exit": os._exit(3)
+                if how == "kill": os.kill(os.getpid(), signal.SIGKILL)
+                if how == "hang": time.sleep(60)
+                if how == "fill":
+                    kept = bytearray(b"x" * 400 * 1024 * 1024)
+                    time.sleep(60)
+                return {"pid": os.getpid()}
+            """,
+            Timeout=3,
+        )
+
+    def test_an_exception_is_reported_by_its_class(self, workshop: Workshop, erratic: str) -> None:
+        error = workshop.invoke(erratic, {"how": "raise"})
+        assert error["errorType"] == "InvalidThing"
+        assert error["errorMessage"] == "row 3"
+        assert "index.py" in error["stackTrace"][0]
+
+    def test_an_environment_is_used_again_even_after_an_exception(self, workshop: Workshop, erratic: str) -> None:
+        first = workshop.invoke(erratic)
+        workshop.invoke(erratic, {"how": "raise"})
+        assert workshop.invoke(erratic) == first
+
+    @pytest.mark.parametrize(("how", "end"), [("exit", "exit status 3"), ("kill", "signal: killed")])
+    def test_a_dead_process_is_an_exit_error(self, workshop: Workshop, erratic: str, how: str, end: str) -> None:
+        before = workshop.invoke(erratic)
+        error = workshop.invoke(erratic, {"how": how})
+        assert error["errorType"] == "Runtime.ExitError"
+        assert error["errorMessage"].endswith(f"Error: Runtime exited with error: {end}")
+        assert workshop.invoke(erratic) != before
+
+    def test_a_function_that_hangs_is_timed_out(self, workshop: Workshop, erratic: str) -> None:
+        error = workshop.invoke(erratic, {"how": "hang"})
+        assert error["errorType"] == "Sandbox.Timedout"
+        assert error["errorMessage"].endswith("Error: Task timed out after 3.00 seconds")
+
+    def test_a_function_that_takes_more_memory_than_it_has_is_killed(
+        self, workshop: Workshop, erratic: str
+    ) -> None:
+        error = workshop.invoke(erratic, {"how": "fill"})
+        assert error["errorType"] == "Runtime.ExitError"
+        assert error["errorMessage"].endswith("signal: killed")
+
+    def test_a_module_that_cannot_be_loaded_is_an_import_error(self, workshop: Workshop) -> None:
+        broken = workshop.function("import no_such_module")
+        assert workshop.invoke(broken)["errorType"] == "Runtime.ImportModuleError"
+
+    def test_calls_at_the_same_time_have_environments_of_their_own(self, workshop: Workshop) -> None:
+        slow = workshop.function(
+            """
+            import os, time
+            def handler(event, context):
+                time.sleep(0.5)
+                return os.getpid()
+            """
+        )
+        pids: list[int] = []
+        threads = [threading.Thread(target=lambda: pids.append(workshop.invoke(slow))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(pids)) == 3
+
+    def test_a_function_sees_lambdas_variables_and_nothing_of_its_hosts(
+        self, workshop: Workshop, cloud: Cloud
+    ) -> None:
+        shows = workshop.function(
+            "import os\ndef handler(event, context): return dict(os.environ)",
+            Environment={"Variables": {"MINE": "1"}},
+        )
+        variables = workshop.invoke(shows)
+        assert variables["AWS_LAMBDA_FUNCTION_NAME"] == shows
+        assert variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+        assert variables["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
+        assert variables["AWS_REGION"] == cloud.region
+        assert variables["AWS_ENDPOINT_URL"] == cloud.endpoint_url
+        assert variables["MINE"] == "1"
+        assert variables["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+        assert not {"GATEWAY_PORT", "AUTH", "HOME", "EMBEDDED_AWS_SETTINGS"} & set(variables)
+        assert cloud.secret_key not in variables.values()
+
+    def test_a_function_imports_its_own_package_and_nothing_of_this_checkout(self, workshop: Workshop) -> None:
+        code = "def handler(event, context):\n    import jobs"
+        assert workshop.invoke(workshop.function(code))["errorType"] == "ModuleNotFoundError"
+
+    def test_a_function_may_do_what_its_role_allows_and_no_more(self, workshop: Workshop) -> None:
+        code = """
+            import boto3
+            def handler(event, context):
+                return len(boto3.client("s3").list_buckets()["Buckets"])
+            """
+        listing = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+        assert isinstance(workshop.invoke(workshop.function(code, listing)), int)
+        assert "AccessDenied" in workshop.invoke(workshop.function(code))["errorMessage"]
+
+    def test_output_goes_to_cloudwatch_logs(self, workshop: Workshop, cloud: Cloud) -> None:
+        loud = workshop.function("print('loading')\ndef handler(event, context): print('called with', event)")
+        workshop.invoke(loud, {"a": 1})
+        events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{loud}")["events"]
+        messages = [event["message"] for event in events]
+        assert "loading" in messages
+        assert "called with {'a': 1}" in messages
+
+    def test_an_asynchronous_call_is_tried_three_times_and_then_goes_to_the_dead_letters(
+        self, workshop: Workshop, cloud: Cloud
+    ) -> None:
+        sqs = cloud.client("sqs")
+        url = sqs.create_queue(QueueName=f"dead-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        fails = workshop.function(
+            "def handler(event, context):\n    print('tried')\n    raise ValueError(event)",
+            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue},
+            DeadLetterConfig={"TargetArn": queue},
+        )
+        cloud.client("lambda").invoke(FunctionName=fails, InvocationType="Event", Payload=json.dumps({"key": "value"}))
+        received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"), 20)
+        events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{fails}")["events"]
+        assert [event["message"] for event in events].count("tried") == 3
+        assert json.loads(received[0]["Body"]) == {"key": "value"}
+
+
+class TestEndingExecutions:
+    def test_an_execution_over_its_time_limit_is_timed_out(self, workshop: Workshop, cloud: Cloud) -> None:
+        machine = workshop.machine("Long", {"Long": wait(600)}, TimeoutSeconds=1)
+        ended = workshop.run(machine)
+        assert ended["status"] == "TIMED_OUT"
+        assert "output" not in ended
+        history = cloud.client("stepfunctions").get_execution_history(executionArn=ended["executionArn"])["events"]
+        assert history[-1]["type"] == "ExecutionTimedOut"
+
+    def test_an_execution_over_its_time_limit_is_told_on_the_event_bus(
+        self, workshop: Workshop, cloud: Cloud
+    ) -> None:
+        machine = workshop.machine("Long", {"Long": wait(600)}, TimeoutSeconds=1)
+        sqs, events = cloud.client("sqs"), cloud.client("events")
+        name = f"ended-{uuid.uuid4().hex[:8]}"
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {
+            "Effect": "Allow",
+            "Action": "sqs:SendMessage",
+            "Resource": queue,
+            "Principal": {"Service": "events.amazonaws.com"},
+        }
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Statement": [allowed]})})
+        pattern = {
+            "source": ["aws.states"],
+            "detail-type": ["Step Functions Execution Status Change"],
+            "detail": {"status": ["TIMED_OUT"], "stateMachineArn": [machine]},
+        }
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": queue}])
+        execution = workshop.run(machine)["executionArn"]
+        received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+        detail = json.loads(received[0]["Body"])["detail"]
+        assert detail["executionArn"] == execution
+        assert detail["redriveStatus"] == "REDRIVABLE"
+
+    def test_stopping_lets_no_further_state_start(self, workshop: Workshop, cloud: Cloud) -> None:
+        later = {"Wait": wait(25, Next="Later"), "Later": END}
+        mapped = {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "ItemProcessor": branch("Each", Each=wait(25, Next="AfterEach"), AfterEach=END),
+            "End": True,
+        }
+        both = {"Type": "Parallel", "Branches": [branch("Wait", **later), branch("Map", Map=mapped)], "End": True}
+        execution = workshop.start(workshop.machine("Both", {"Both": both}), {"items": [1, 2]})
+        eventually(lambda: workshop.entered(execution).count("Each") == 2)
+        cloud.client("stepfunctions").stop_execution(executionArn=execution, error="Enough", cause="by hand")
+        ended = workshop.end(execution)
+        time.sleep(0.7)
+        assert (ended["status"], ended["error"], ended["cause"]) == ("ABORTED", "Enough", "by hand")
+        assert ended["stopDate"] >= ended["startDate"]
+        assert not {"Later", "AfterEach"} & set(workshop.entered(execution))
+
+    def test_stopping_aborts_the_children_of_a_distributed_map(self, workshop: Workshop, cloud: Cloud) -> None:
+        states = cloud.client("stepfunctions")
+        machine = workshop.machine("Each", {"Each": distributed(branch("Slow", Slow=wait(600)))}, START)
+        execution = workshop.start(machine, {"items": [1, 2]})
+        run = eventually(lambda: states.list_map_runs(executionArn=execution)["mapRuns"])[0]["mapRunArn"]
+        eventually(lambda: len(states.list_executions(mapRunArn=run)["executions"]) == 2)
+        states.stop_execution(executionArn=execution)
+        eventually(lambda: states.describe_map_run(mapRunArn=run)["status"] == "ABORTED")
+        assert {child["status"] for child in states.list_executions(mapRunArn=run)["executions"]} == {"ABORTED"}
+
+    def test_a_branch_that_fails_stops_the_others_at_once(self, workshop: Workshop) -> None:
+        fails = branch("Fails", Fails={"Type": "Fail", "Error": "Broken"})
+        slow = branch("Slow", Slow=wait(600, Next="Later"), Later=END)
+        both = {"Type": "Parallel", "Branches": [slow, fails], "End": True}
+        started = time.monotonic()
+        ended = workshop.run(workshop.machine("Both", {"Both": both}))
+        assert (ended["status"], ended["error"]) == ("FAILED", "Broken")
+        assert time.monotonic() - started < 5  # Slow would take 12 s
+        assert "Later" not in workshop.entered(ended["executionArn"])
+
+
+class TestStartingExecutions:
+    def test_the_same_start_again_answers_the_running_execution(self, workshop: Workshop) -> None:
+        machine = workshop.machine("Long", {"Long": wait(100)})
+        first = workshop.start(machine, {"a": 1}, name="same")
+        assert workshop.start(machine, {"a": 1}, name="same") == first
+
+    def test_the_name_with_another_input_is_refused(self, workshop: Workshop) -> None:
+        machine = workshop.machine("Long", {"Long": wait(100)})
+        workshop.start(machine, {"a": 1}, name="same")
+        with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+            workshop.start(machine, {"a": 2}, name="same")
+
+    def test_the_name_of_an_ended_execution_is_refused(self, workshop: Workshop) -> None:
+        machine = workshop.machine("Short", {"Short": END})
+        workshop.end(workshop.start(machine, {}, name="same"))
+        with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+            workshop.start(machine, {}, name="same")
+
+
+START = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": "*"}
+
+
+def distributed(processor: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    configured = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, **processor}
+    source = {} if "ItemReader" in rest else {"ItemsPath": "$.items"}
+    return {"Type": "Map", **source, "ItemProcessor": configured, "End": True, **rest}
+
+
+class TestRedriving:
+    @pytest.fixture
+    def mended(self, workshop: Workshop, cloud: Cloud) -> tuple[str, str]:
+        """A function that fails until an object exists, and that object's bucket."""
+        bucket = f"switch-{uuid.uuid4().hex[:8]}"
+        cloud.client("s3").create_bucket(Bucket=bucket)
+        reads = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
+        function = workshop.function(
+            f"""
+            import boto3
+            def handler(event, context):
+                boto3.client("s3").head_object(Bucket="{bucket}", Key="on")
+                return event
+            """,
+            reads,
+        )
+        return function, bucket
+
+    def test_a_failed_execution_goes_on_where_it_failed(
+        self, workshop: Workshop, cloud: Cloud, mended: tuple[str, str]
+    ) -> None:
+        function, bucket = mended
+        stamp = {"Type": "Pass", "Parameters": {"given.$": "$", "execution.$": "$$.Execution"}, "End": True}
+        states = {"First": {"Type": "Pass", "Next": "Second"}, "Second": task(function, Next="Third"), "Third": stamp}
+        failed = workshop.run(workshop.machine("First", states, INVOKE), {"a": 1})
+        assert (failed["status"], failed["redriveStatus"]) == ("FAILED", "REDRIVABLE")
+        cloud.client("s3").put_object(Bucket=bucket, Key="on", Body=b"")
+        execution = failed["executionArn"]
+        cloud.client("stepfunctions").redrive_execution(executionArn=execution)
+        ended = workshop.end(execution)
+        output = json.loads(ended["output"])
+        assert (ended["status"], ended["redriveCount"]) == ("SUCCEEDED", 1)
+        assert "error" not in ended
+        assert output["given"] == {"a": 1}
+        assert output["execution"]["RedriveCount"] == 1
+        assert output["execution"]["RedriveTime"] > output["execution"]["StartTime"]
+        assert workshop.entered(execution) == ["First", "Second", "Second", "Third"]
+        history = cloud.client("stepfunctions").get_execution_history(executionArn=execution)["events"]
+        redriven = [event for event in history if event["type"] == "ExecutionRedriven"]
+        assert [event["executionRedrivenEventDetails"]["redriveCount"] for event in redriven] == [1]
+
+    def test_branches_that_had_succeeded_are_not_run_again(
+        self, workshop: Workshop, cloud: Cloud, mended: tuple[str, str]
+    ) -> None:
+        function, bucket = mended
+        good = branch("Good", Good={"Type": "Pass", "Result": "kept", "End": True})
+        bad = branch("Wait", Wait=wait(10, Next="Bad"), Bad=task(function))
+        both = {"Type": "Parallel", "Branches": [good, bad], "End": True}
+        failed = workshop.run(workshop.machine("Both", {"Both": both}, INVOKE), {"a": 1})
+        cloud.client("s3").put_object(Bucket=bucket, Key="on", Body=b"")
+        execution = failed["executionArn"]
+        cloud.client("stepfunctions").redrive_execution(executionArn=execution)
+        assert json.loads(workshop.end(execution)["output"]) == ["kept", {"a": 1}]
+        assert workshop.entered(execution) == ["Both", "Good", "Wait", "Bad", "Both", "Bad"] or sorted(
+            workshop.entered(execution)
+        ) == sorted(["Both", "Good", "Wait", "Bad", "Both", "Bad"])
+
+    def test_an_aborted_execution_goes_on_at_the_state_it_was_at(self, workshop: Workshop, cloud: Cloud) -> None:
+        states = cloud.client("stepfunctions")
+        both = {"Type": "Parallel", "Branches": [branch("A", A={"Type": "Pass", "Next": "B"}, B=wait(50))], "End": True}
+        execution = workshop.start(workshop.machine("Both", {"Both": both}))
+        eventually(lambda: "B" in workshop.entered(execution))
+        states.stop_execution(executionArn=execution)
+        states.redrive_execution(executionArn=execution)
+        assert workshop.end(execution)["status"] == "SUCCEEDED"
+        assert workshop.entered(execution) == ["Both", "A", "B", "Both", "B"]
+
+    def test_what_runs_or_has_succeeded_cannot_be_redriven(self, workshop: Workshop, cloud: Cloud) -> None:
+        ended = workshop.run(workshop.machine("Short", {"Short": END}))
+        assert ended["redriveStatus"] == "NOT_REDRIVABLE"
+        with pytest.raises(ClientError, match="ExecutionNotRedrivable"):
+            cloud.client("stepfunctions").redrive_execution(executionArn=ended["executionArn"])
+
+
+class TestStates:
+    def test_branches_have_context_objects_of_their_own(self, workshop: Workshop) -> None:
+        def named(name: str) -> dict[str, Any]:
+            show = {"Type": "Pass", "Parameters": {"name.$": "$$.State.Name"}, "End": True}
+            return branch(f"W{name}", **{f"W{name}": wait(5, Next=name), name: show})
+
+        both = {"Type": "Parallel", "Branches": [named("A"), named("B")], "End": True}
+        ended = workshop.run(workshop.machine("Both", {"Both": both}))
+        assert json.loads(ended["output"]) == [{"name": "A"}, {"name": "B"}]
+
+    def test_the_history_tells_of_states_within_branches(self, workshop: Workshop) -> None:
+        both = {"Type": "Parallel", "Branches": [branch("Inner", Inner=END)], "End": True}
+        ended = workshop.run(workshop.machine("Outer", {"Outer": both}))
+        assert workshop.entered(ended["executionArn"]) == ["Outer", "Inner"]
+
+    def test_a_path_that_leads_nowhere_fails_the_execution_past_any_catch(self, workshop: Workshop) -> None:
+        catch = [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]
+        inner = {"Type": "Pass", "Parameters": {"a.$": "$.missing"}, "End": True}
+        outer = {"Type": "Parallel", "Branches": [branch("Inner", Inner=inner)], "Catch": catch, "End": True}
+        ended = workshop.run(workshop.machine("Outer", {"Outer": outer, "Caught": END}))
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+        assert "$.missing" in ended["cause"]
+
+    def test_a_choice_may_ask_whether_a_path_leads_anywhere(self, workshop: Workshop) -> None:
+        asks = {"Variable": "$.missing", "IsPresent": True, "Next": "No"}
+        null = {"Variable": "$.null", "IsPresent": True, "Next": "Yes"}
+        choice = {"Type": "Choice", "Choices": [asks, null], "Default": "No"}
+        states = {"Is": choice, "Yes": END, "No": {"Type": "Fail"}}
+        assert workshop.run(workshop.machine("Is", states), {"null": None})["status"] == "SUCCEEDED"
+
+    def test_data_over_the_limit_fails_the_state(self, workshop: Workshop) -> None:
+        large = workshop.function("def handler(event, context): return 'x' * 300_000")
+        ended = workshop.run(workshop.machine("Large", {"Large": task(large)}, INVOKE))
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.DataLimitExceeded")
+
+    def test_retry_and_catch_match_an_exceptions_class(self, workshop: Workshop) -> None:
+        fails = workshop.function("class Broken(Exception): pass\ndef handler(event, context): raise Broken('so')")
+        retry = [{"ErrorEquals": ["Broken"], "IntervalSeconds": 1, "MaxAttempts": 2}]
+        catch = [{"ErrorEquals": ["Broken"], "ResultPath": "$.error", "Next": "Caught"}]
+        states = {"Try": task(fails, Retry=retry, Catch=catch), "Caught": END}
+        ended = workshop.run(workshop.machine("Try", states, INVOKE))
+        error = json.loads(ended["output"])["error"]
+        assert error["Error"] == "Broken"
+        assert json.loads(error["Cause"])["errorMessage"] == "so"
+
+
+class TestTheMachinesRole:
+    def test_a_function_is_invoked_only_if_the_role_allows_it(self, workshop: Workshop) -> None:
+        function = workshop.function("def handler(event, context): return 1")
+        assert workshop.run(workshop.machine("Do", {"Do": task(function)}, INVOKE))["status"] == "SUCCEEDED"
+        ended = workshop.run(workshop.machine("Do", {"Do": task(function)}))
+        assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.AWSLambdaException")
+        assert "is not authorized to perform: lambda:InvokeFunction" in ended["cause"]
+
+    def test_an_sdk_call_is_made_only_if_the_role_allows_it(self, workshop: Workshop) -> None:
+        asks = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint",
+            "Parameters": {"EndpointName": "none"},
+            "End": True,
+        }
+        allowed = {"Effect": "Allow", "Action": "sagemaker:DescribeEndpoint", "Resource": "*"}
+        for statements, cause in (((allowed,), "Could not find endpoint"), ((), "is not authorized to perform")):
+            ended = workshop.run(workshop.machine("Ask", {"Ask": asks}, *statements))
+            # Neither is a modelled exception of SageMaker's.
+            assert ended["error"] == "SageMaker.SageMakerException"
+            assert cause in ended["cause"]
+
+    def test_a_distributed_map_needs_to_start_executions_and_to_read_its_items(
+        self, workshop: Workshop, cloud: Cloud
+    ) -> None:
+        bucket = f"items-{uuid.uuid4().hex[:8]}"
+        cloud.client("s3").create_bucket(Bucket=bucket)
+        cloud.client("s3").put_object(Bucket=bucket, Key="items.json", Body=b"[1, 2]")
+        reader = {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSON"},
+            "Parameters": {"Bucket": bucket, "Key": "items.json"},
+        }
+        states = {"Each": distributed(branch("It", It=END), ItemReader=reader)}
+        reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        assert json.loads(workshop.run(workshop.machine("Each", states, START, reads))["output"]) == [1, 2]
+        assert workshop.run(workshop.machine("Each", states, START))["error"] == "States.ItemReaderFailed"
+        assert workshop.run(workshop.machine("Each", states, reads))["error"] == "States.Permissions"
