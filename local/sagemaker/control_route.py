@@ -1,7 +1,7 @@
 """Routes of the embedded AWS itself, not of AWS: faults in force and the record of SageMaker calls.
 
-`GET|PUT|DELETE /_embedded/faults` (PUT a JSON list of fault specs), `GET|DELETE /_embedded/operations`. They ask for no
-credentials: the gateway listens on this machine only.
+`GET|PUT|POST|DELETE /_embedded/faults` (PUT a JSON list of fault specs; POST one to add to those in force),
+`GET|DELETE /_embedded/operations`. They ask for no credentials: the gateway listens on this machine only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ControlRoute:
         if route == "operations" and method == "DELETE":
             self.ledger.clear()
             return _json(200, [])
-        if route == "faults" and method in ("GET", "PUT", "DELETE"):
+        if route == "faults" and method in ("GET", "PUT", "POST", "DELETE"):
             return self._faults(method, body)
         return _json(404, {"message": f"there is no {method} {_PREFIX}{route}; there are faults and operations"})
 
@@ -52,6 +52,8 @@ class ControlRoute:
         try:
             if method == "PUT":
                 self.faults.replace(_specs(body))
+            elif method == "POST":
+                self.faults.add(_specs(body))
             elif method == "DELETE":
                 self.faults.replace([])
         except FaultSpecError as error:

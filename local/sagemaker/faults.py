@@ -2,8 +2,8 @@
 
 A fault reads `Target[@name]:fault[=value][*times]`, for example `CreateEndpoint@kmeans:throttle*3`. The target is an
 operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), or the life of a resource (`TrainingJob`,
-`Endpoint`). `@name` limits it to resources whose name (S3: `bucket/key`) contains the text; `*times` ends it after so
-many strikes (default: never).
+`Endpoint`). `@name` limits it to resources whose name (S3: `bucket/key`) contains the text, in which `*` stands for any
+text; `*times` ends it after so many strikes (default: never).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 _SPEC = re.compile(
     r"(?P<target>[A-Za-z0-9]+(\.[A-Za-z0-9]+)?)(@(?P<match>[^:]+))?"
@@ -59,6 +60,10 @@ class Fault:
     value: str = ""
     left: int | None = None
     struck: int = 0
+
+    def is_for(self, name: str) -> bool:
+        """Say whether it strikes a resource of that name."""
+        return fnmatchcase(name, f"*{self.match}*")
 
     @property
     def seconds(self) -> float:
@@ -136,6 +141,10 @@ class Faults:
         """Put these faults in force instead of the present ones; none when any is wrong."""
         self._faults = [parse(spec, self.operations) for spec in specs]
 
+    def add(self, specs: Iterable[str]) -> None:
+        """Put these faults in force beside the present ones; none when any is wrong."""
+        self._faults += [parse(spec, self.operations) for spec in specs]
+
     def strike(self, target: str, name: str, *kinds: str, instance_types: Iterable[str] = ()) -> Fault | None:
         """Return the first fault that strikes now, and count it.
 
@@ -150,7 +159,7 @@ class Faults:
         """
         types = set(instance_types)
         for fault in self._faults:
-            if fault.target != target or fault.match not in name or fault.left == 0:
+            if fault.target != target or not fault.is_for(name) or fault.left == 0:
                 continue
             if kinds and fault.kind not in kinds:
                 continue
