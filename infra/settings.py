@@ -267,7 +267,7 @@ class Settings(BaseModel):
         Raises
         ------
         SettingsError
-            For an unknown key or a value that isn't allowed; one line a problem.
+            For unknown keys and values that aren't allowed: all of them, in one line.
         """
         given = _as_json(context.get(CONTEXT_KEY, {}))
         if not isinstance(given, dict):
@@ -278,7 +278,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+            raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
 
 
 def _as_json(value: Any) -> Any:

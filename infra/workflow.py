@@ -1,6 +1,7 @@
 """The state machine: from a CSV's object version to labeled counties, with nothing left running on any path."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_iam as iam
@@ -21,6 +22,9 @@ _path = sfn.JsonPath.string_at
 _number = sfn.JsonPath.number_at
 _object = sfn.JsonPath.object_at
 
+
+PHASES = ("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish")
+"""What a run goes through; a failed one is resumed at the phase that failed."""
 
 MAPS = ("Project", "Label")
 """The distributed maps, each with executions of its own."""
@@ -82,14 +86,9 @@ class Workflow(Construct):
         definition = prepare.next(pca).next(kmeans).next(teardown.start)
 
         failure = self._build_failure_path(resume_at=[prepare, pca, kmeans, teardown.start, publish])
-        for phase, catching in {
-            "Prepare": prepare,
-            "Pca": pca,
-            "KMeans": kmeans,
-            "TearDownKMeans": teardown.task,
-            "Publish": publish,
-        }.items():
-            self._note_failure(phase, catching, failure)
+        catching: list[sfn.Parallel | sfn.TaskStateBase] = [prepare, pca, kmeans, teardown.task, publish]
+        for phase, state in zip(PHASES, catching, strict=True):
+            self._note_failure(phase, state, failure)
 
         self.state_machine = self._build_machine(definition, encryption)
 
@@ -214,7 +213,7 @@ class Workflow(Construct):
             result_path="$.resume",
         )
         resume = sfn.Choice(self, "Resume")
-        for phase, state in zip(("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish"), resume_at, strict=True):
+        for phase, state in zip(PHASES, resume_at, strict=True):
             resume.when(sfn.Condition.string_equals("$.resume.phase", phase), state)
         record.next(resume)
 
@@ -233,7 +232,7 @@ class Workflow(Construct):
         clean_up.next(record)
         return clean_up
 
-    def _note_failure(self, phase: str, catching: sfn.Parallel | sfn.TaskStateBase, then: sfn.State) -> None:
+    def _note_failure(self, phase: str, catching: sfn.Parallel | sfn.TaskStateBase, then: sfn.IChainable) -> None:
         note = sfn.Pass(
             self,
             f"Note{phase}Failure",
@@ -308,6 +307,6 @@ class Workflow(Construct):
         allow(role, [f"xray:{action}" for action in trace], ["*"], because="X-Ray's actions take no resource")
 
 
-def _kept_of_stage(branch: int) -> dict[str, str]:
+def _kept_of_stage(branch: int) -> dict[str, Any]:
     """Keep a ModelStage's descriptions from a Parallel's results."""
     return {key: _object(f"$[{branch}].{key}") for key in ("training", "endpoint", "hosting")}

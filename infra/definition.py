@@ -1,0 +1,49 @@
+"""Read the state machine out of a synthesized template."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+State = dict[str, Any]
+
+
+def state_machine_definition(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definition in Amazon States Language; a reference to a resource becomes an ARN of its logical id."""
+    (machine,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::StepFunctions::StateMachine")
+    definition: dict[str, Any] = json.loads(_text(machine["Properties"]["DefinitionString"]))
+    return definition
+
+
+def machines(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the definition and, however deep, its branches and maps: each has ``StartAt`` and ``States``."""
+    yield definition
+    for state in definition["States"].values():
+        for inner in (*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else ())):
+            yield from machines(inner)
+
+
+def all_states(definition: Mapping[str, Any]) -> dict[str, State]:
+    """Return every state by its name, those of branches and maps too: names are unique in a machine."""
+    return {name: state for machine in machines(definition) for name, state in machine["States"].items()}
+
+
+def successors(state: Mapping[str, Any]) -> list[str]:
+    """Return the names of the states that may follow, in the definition's order."""
+    following = [choice["Next"] for choice in state.get("Choices", ())]
+    following += [state[key] for key in ("Default", "Next") if key in state]
+    return following + [catch["Next"] for catch in state.get("Catch", ())]
+
+
+def _text(value: Any) -> str:
+    match value:
+        case str():
+            return value
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(_text(part) for part in parts)
+        case {"Fn::GetAtt": [name, "Arn"]}:
+            return f"arn:aws:lambda:us-east-1:111122223333:function:{name}"
+        case {"Ref": "AWS::Partition"}:
+            return "aws"
+        case {"Ref": name}:
+            return str(name)
+    raise TypeError(f"{value!r} isn't text that a template builds")
