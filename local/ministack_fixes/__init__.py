@@ -7,11 +7,12 @@ ministack's private names, hence the exact pin, and the tests that fail loudly i
 from __future__ import annotations
 
 from local.function_processes import FunctionHost
-from local.ministack_fixes import functions, object_events, workflows
+from local.ministack_fixes import events, functions, object_events, workflows
 
 
 def apply(host: FunctionHost) -> None:
     """Mend ministack in this process; functions' processes are forked by ``host``."""
     functions.apply(host)
     workflows.apply()
+    events.apply()
     object_events.apply()

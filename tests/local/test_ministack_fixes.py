@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import uuid
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
@@ -40,7 +42,7 @@ def branch(start: str, **states: Any) -> dict[str, Any]:
 
 
 class TestFunctions:
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def erratic(self, workshop: Workshop) -> str:
         return workshop.function(
             """
@@ -86,9 +88,7 @@ class TestFunctions:
         assert error["errorType"] == "Sandbox.Timedout"
         assert error["errorMessage"].endswith("Error: Task timed out after 3.00 seconds")
 
-    def test_a_function_that_takes_more_memory_than_it_has_is_killed(
-        self, workshop: Workshop, erratic: str
-    ) -> None:
+    def test_a_function_that_takes_more_memory_than_it_has_is_killed(self, workshop: Workshop, erratic: str) -> None:
         error = workshop.invoke(erratic, {"how": "fill"})
         assert error["errorType"] == "Runtime.ExitError"
         assert error["errorMessage"].endswith("signal: killed")
@@ -114,9 +114,7 @@ class TestFunctions:
             thread.join()
         assert len(set(pids)) == 3
 
-    def test_a_function_sees_lambdas_variables_and_nothing_of_its_hosts(
-        self, workshop: Workshop, cloud: Cloud
-    ) -> None:
+    def test_a_function_sees_lambdas_variables_and_nothing_of_its_hosts(self, workshop: Workshop, cloud: Cloud) -> None:
         shows = workshop.function(
             "import os\ndef handler(event, context): return dict(os.environ)",
             Environment={"Variables": {"MINE": "1"}},
@@ -155,21 +153,18 @@ class TestFunctions:
         assert "called with {'a': 1}" in messages
 
     def test_an_asynchronous_call_is_tried_three_times_and_then_goes_to_the_dead_letters(
-        self, workshop: Workshop, cloud: Cloud
+        self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
     ) -> None:
-        sqs = cloud.client("sqs")
-        url = sqs.create_queue(QueueName=f"dead-{uuid.uuid4().hex[:8]}")["QueueUrl"]
-        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         fails = workshop.function(
             "def handler(event, context):\n    print('tried')\n    raise ValueError(event)",
-            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue},
-            DeadLetterConfig={"TargetArn": queue},
+            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue[1]},
+            DeadLetterConfig={"TargetArn": queue[1]},
         )
         cloud.client("lambda").invoke(FunctionName=fails, InvocationType="Event", Payload=json.dumps({"key": "value"}))
-        received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"), 20)
+        dead = received(cloud, queue, 20)
         events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{fails}")["events"]
         assert [event["message"] for event in events].count("tried") == 3
-        assert json.loads(received[0]["Body"]) == {"key": "value"}
+        assert json.loads(dead["Body"]) == {"key": "value"}
 
 
 class TestEndingExecutions:
@@ -182,30 +177,20 @@ class TestEndingExecutions:
         assert history[-1]["type"] == "ExecutionTimedOut"
 
     def test_an_execution_over_its_time_limit_is_told_on_the_event_bus(
-        self, workshop: Workshop, cloud: Cloud
+        self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
     ) -> None:
         machine = workshop.machine("Long", {"Long": wait(600)}, TimeoutSeconds=1)
-        sqs, events = cloud.client("sqs"), cloud.client("events")
-        name = f"ended-{uuid.uuid4().hex[:8]}"
-        url = sqs.create_queue(QueueName=name)["QueueUrl"]
-        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        allowed = {
-            "Effect": "Allow",
-            "Action": "sqs:SendMessage",
-            "Resource": queue,
-            "Principal": {"Service": "events.amazonaws.com"},
-        }
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Statement": [allowed]})})
+        let_events_send(cloud, queue)
+        events, name = cloud.client("events"), f"ended-{uuid.uuid4().hex[:8]}"
         pattern = {
             "source": ["aws.states"],
             "detail-type": ["Step Functions Execution Status Change"],
             "detail": {"status": ["TIMED_OUT"], "stateMachineArn": [machine]},
         }
         events.put_rule(Name=name, EventPattern=json.dumps(pattern))
-        events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": queue}])
+        events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": queue[1]}])
         execution = workshop.run(machine)["executionArn"]
-        received = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
-        detail = json.loads(received[0]["Body"])["detail"]
+        detail = json.loads(received(cloud, queue)["Body"])["detail"]
         assert detail["executionArn"] == execution
         assert detail["redriveStatus"] == "REDRIVABLE"
 
@@ -394,6 +379,181 @@ class TestStates:
         error = json.loads(ended["output"])["error"]
         assert error["Error"] == "Broken"
         assert json.loads(error["Cause"])["errorMessage"] == "so"
+
+
+@pytest.fixture
+def queue(cloud: Cloud) -> tuple[str, str]:
+    """A queue's URL and ARN."""
+    sqs = cloud.client("sqs")
+    url = sqs.create_queue(QueueName=f"queue-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def let_events_send(cloud: Cloud, queue: tuple[str, str]) -> None:
+    sender = {"Principal": {"Service": "events.amazonaws.com"}}
+    policy = {"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue[1], **sender}]}
+    cloud.client("sqs").set_queue_attributes(QueueUrl=queue[0], Attributes={"Policy": json.dumps(policy)})
+
+
+def received(cloud: Cloud, queue: tuple[str, str], seconds: float = 10) -> dict[str, Any]:
+    ask = {"QueueUrl": queue[0], "MessageAttributeNames": ["All"]}
+    messages = eventually(lambda: cloud.client("sqs").receive_message(**ask).get("Messages"), seconds)
+    return dict(messages[0])
+
+
+class TestEvents:
+    @pytest.fixture
+    def bucket(self, cloud: Cloud) -> str:
+        """A versioned bucket that tells the event bus."""
+        s3, name = cloud.client("s3"), f"told-{uuid.uuid4().hex[:8]}"
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+        return name
+
+    def rule(self, cloud: Cloud, source: str, target: dict[str, Any]) -> str:
+        events, name = cloud.client("events"), f"rule-{uuid.uuid4().hex[:8]}"
+        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [source]}}}
+        if source.startswith("own."):
+            pattern = {"source": [source]}
+        arn = str(events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"])
+        events.put_targets(Rule=name, Targets=[{"Id": "t", **target}])
+        return arn
+
+    def send(self, cloud: Cloud, source: str) -> None:
+        cloud.client("events").put_events(Entries=[{"Source": source, "DetailType": "It", "Detail": '{"a": 1}'}])
+
+    @pytest.mark.parametrize("key", ["incoming/a b+ü.csv", "plain.csv"])
+    @pytest.mark.parametrize("body", [b"content", b""])
+    def test_a_created_object_is_told_with_its_version(
+        self, cloud: Cloud, bucket: str, queue: tuple[str, str], key: str, body: bytes
+    ) -> None:
+        let_events_send(cloud, queue)
+        self.rule(cloud, bucket, {"Arn": queue[1]})
+        put = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        event = json.loads(received(cloud, queue)["Body"])
+        told = event["detail"]["object"]
+        assert event["detail-type"] == "Object Created"
+        assert event["detail"]["reason"] == "PutObject"
+        assert told["key"] == key
+        assert told["size"] == len(body)
+        assert told["etag"] == put["ETag"].strip('"')
+        assert told["version-id"] == put["VersionId"]
+        assert told["sequencer"]
+
+    def test_an_object_in_parts_is_told_once_complete(self, cloud: Cloud, bucket: str, queue: tuple[str, str]) -> None:
+        let_events_send(cloud, queue)
+        self.rule(cloud, bucket, {"Arn": queue[1]})
+        s3, where = cloud.client("s3"), {"Bucket": bucket, "Key": "parts.csv"}
+        upload = s3.create_multipart_upload(**where)["UploadId"]
+        part = s3.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"x" * 1000)
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        done = s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)
+        detail = json.loads(received(cloud, queue)["Body"])["detail"]
+        assert detail["reason"] == "CompleteMultipartUpload"
+        assert detail["object"]["version-id"] == done["VersionId"]
+        assert detail["object"]["size"] == 1000
+
+    def test_a_function_gets_events_only_if_its_policy_lets_the_rule_in(
+        self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
+    ) -> None:
+        function = workshop.function("def handler(event, context): print('got', event['source'])")
+        arn = cloud.client("lambda").get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+        let_events_send(cloud, queue)
+        rule = self.rule(cloud, f"own.{function}", {"Arn": arn, "DeadLetterConfig": {"Arn": queue[1]}})
+        self.send(cloud, f"own.{function}")
+        dead = received(cloud, queue)
+        attributes = {key: value["StringValue"] for key, value in dead["MessageAttributes"].items()}
+        assert (attributes["RULE_ARN"], attributes["TARGET_ARN"]) == (rule, arn)
+        assert attributes["ERROR_CODE"] == "NO_PERMISSIONS"
+        assert json.loads(dead["Body"])["detail"] == {"a": 1}
+        permission = {"Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com", "SourceArn": rule}
+        cloud.client("lambda").add_permission(FunctionName=function, StatementId="rule", **permission)
+        self.send(cloud, f"own.{function}")
+        logs, group = cloud.client("logs"), {"logGroupName": f"/aws/lambda/{function}"}
+
+        def is_logged() -> bool:
+            groups = logs.describe_log_groups(logGroupNamePrefix=group["logGroupName"])["logGroups"]
+            events = logs.filter_log_events(**group)["events"] if groups else []
+            return any(event["message"] == f"got own.{function}" for event in events)
+
+        eventually(is_logged)
+
+    def test_a_function_that_fails_on_an_event_is_tried_again(self, workshop: Workshop, cloud: Cloud) -> None:
+        function = workshop.function("def handler(event, context):\n    print('tried')\n    raise ValueError")
+        configuration = cloud.client("lambda").get_function(FunctionName=function)["Configuration"]
+        permission = {"Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}
+        cloud.client("lambda").add_permission(FunctionName=function, StatementId="rule", **permission)
+        self.rule(cloud, f"own.{function}", {"Arn": configuration["FunctionArn"]})
+        self.send(cloud, f"own.{function}")
+        logs, group = cloud.client("logs"), f"/aws/lambda/{function}"
+        eventually(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
+
+        def tries() -> int:
+            messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+            return messages.count("tried")
+
+        eventually(lambda: tries() == 3, 20)
+
+
+class TestObjects:
+    @pytest.fixture
+    def where(self, cloud: Cloud) -> dict[str, str]:
+        """An object's bucket and key; the bucket is versioned."""
+        s3, name = cloud.client("s3"), f"kept-{uuid.uuid4().hex[:8]}"
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return {"Bucket": name, "Key": "a.csv"}
+
+    def test_an_older_version_stays_readable(self, cloud: Cloud, where: dict[str, str]) -> None:
+        s3 = cloud.client("s3")
+        first = s3.put_object(**where, Body=b"first")["VersionId"]
+        s3.put_object(**where, Body=b"second")
+        s3.delete_object(**where)
+        assert s3.get_object(**where, VersionId=first)["Body"].read() == b"first"
+        assert s3.get_object(**where, VersionId=first, Range="bytes=1-2")["Body"].read() == b"ir"
+        with pytest.raises(ClientError, match="NoSuchKey"):
+            s3.get_object(**where)
+
+    def test_a_version_that_never_was_is_refused(self, cloud: Cloud, where: dict[str, str]) -> None:
+        cloud.client("s3").put_object(**where, Body=b"first")
+        with pytest.raises(ClientError, match=r"NoSuchVersion|InvalidArgument"):
+            cloud.client("s3").get_object(**where, VersionId="null-and-void")
+
+    def test_if_match_binds(self, cloud: Cloud, where: dict[str, str]) -> None:
+        s3 = cloud.client("s3")
+        etag = s3.put_object(**where, Body=b"first")["ETag"]
+        assert s3.get_object(**where, IfMatch=etag)["ETag"] == etag
+        s3.put_object(**where, Body=b"second")
+        with pytest.raises(ClientError, match=r"PreconditionFailed|412"):
+            s3.get_object(**where, IfMatch=etag)
+        with pytest.raises(ClientError, match=r"PreconditionFailed|412"):
+            s3.put_object(**where, Body=b"third", IfNoneMatch="*")
+
+    def test_an_upload_that_is_aborted_leaves_nothing(self, cloud: Cloud, where: dict[str, str]) -> None:
+        s3 = cloud.client("s3")
+        upload = s3.create_multipart_upload(**where)["UploadId"]
+        s3.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"x")
+        s3.abort_multipart_upload(**where, UploadId=upload)
+        assert "Contents" not in s3.list_objects_v2(Bucket=where["Bucket"])
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket=where["Bucket"])
+
+    def test_a_bucket_is_reached_by_its_own_host_name_too(
+        self, cloud: Cloud, where: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_up = socket.getaddrinfo
+
+        def local(host: str, *rest: Any, **keywords: Any) -> Any:
+            # Not every machine knows that all names under localhost are its own.
+            return look_up("127.0.0.1" if host.endswith(".localhost") else host, *rest, **keywords)
+
+        monkeypatch.setattr(socket, "getaddrinfo", local)
+        host = cloud.endpoint_url.replace("127.0.0.1", "s3.localhost")
+        virtual = cloud.client("s3", endpoint_url=host, config=Config(s3={"addressing_style": "virtual"}))
+        cloud.client("s3").put_object(**where, Body=b"content")
+        assert virtual.get_object(**where)["Body"].read() == b"content"
 
 
 class TestTheMachinesRole:
