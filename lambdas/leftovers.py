@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.errors import code_of, message_of
 from lambdas.runtime import client, logger
@@ -69,17 +69,23 @@ def remove(resources: list[Resource]) -> list[Resource]:
     """Delete or stop what can be now; return what isn't gone yet, to be asked for again.
 
     While an endpoint is being created it can't be deleted, and its config and model must stay. What is missing
-    already counts as gone.
+    already counts as gone. One that can't be removed keeps none of the others: its error is raised at the end.
     """
     busy = any(each.kind is ENDPOINT and each.status in _BUSY for each in resources)
-    pending = []
+    pending: list[Resource] = []
+    refusals: list[Exception] = []
     for each in resources:
         waits = each.kind in (CONFIG, MODEL) if busy else False
         settling = each.status in (*_BUSY, "Deleting", "Stopping")
         if not waits and not settling:
-            _remove(each)
+            try:
+                _remove(each)
+            except (BotoCoreError, ClientError) as error:
+                refusals.append(error)
         if waits or each.kind in (ENDPOINT, TRAINING_JOB):
             pending.append(each)
+    if refusals:
+        raise refusals[0]
     return pending
 
 

@@ -3,12 +3,13 @@
 Aborted and timed-out executions run no Catch. This function runs on their status change, and on a schedule.
 """
 
+from collections import defaultdict
 from functools import cache
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.requests import EXECUTION_TAG, STACK_TAG
+from jobs.requests import EXECUTION_TAG, RUN_TAG, STACK_TAG
 from lambdas.errors import code_of
 from lambdas.leftovers import Resource, find, remove
 from lambdas.runtime import client, count, entry_point, logger, settings
@@ -16,24 +17,45 @@ from lambdas.runtime import client, count, entry_point, logger, settings
 
 @entry_point
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Remove what no running execution owns, and say what was found and what is still pending."""
+    """Remove what no running execution owns, and say what was found and what is still pending.
+
+    Each run's leftovers are removed for themselves: one that can't be removed keeps no other run's.
+    """
+    leaks = _leaks_by_run()
+    found = [str(each) for run in leaks.values() for each in run]
+    if found:
+        logger.warning("leaks found", resources=found)
+    count(LeaksFound=len(found))
+    pending: list[str] = []
+    refusals: list[Exception] = []
+    for run in leaks.values():
+        try:
+            pending += [str(each) for each in remove(run)]
+        except (BotoCoreError, ClientError) as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    return {"found": found, "pending": pending}
+
+
+def _leaks_by_run() -> dict[str, list[Resource]]:
     running = cache(_is_running)  # an execution's status is asked for once a sweep
-    leaks = [each for each in find(f"{settings().stack}-") if _is_leak(each, running)]
-    if leaks:
-        logger.warning("leaks found", resources=[str(each) for each in leaks])
-    count(LeaksFound=len(leaks))
-    return {"found": [str(each) for each in leaks], "pending": [str(each) for each in remove(leaks)]}
+    leaks: defaultdict[str, list[Resource]] = defaultdict(list)
+    for each in find(f"{settings().stack}-"):
+        tags = _tags(each)
+        if tags.get(STACK_TAG) == settings().stack and not running(tags.get(EXECUTION_TAG, "")):
+            leaks[tags.get(RUN_TAG, "")].append(each)
+    return leaks
 
 
-def _is_leak(resource: Resource, running: Any) -> bool:
+def _tags(resource: Resource) -> dict[str, str]:
     try:
         found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
     except ClientError as error:
         if code_of(error) in ("ValidationException", "ResourceNotFound"):  # gone since it was listed
-            return False
+            return {}
         raise
-    tags = {tag["Key"]: tag["Value"] for tag in found}
-    return tags.get(STACK_TAG) == settings().stack and not running(tags.get(EXECUTION_TAG, ""))
+    return {tag["Key"]: tag["Value"] for tag in found}
 
 
 def _is_running(execution_arn: str) -> bool:
