@@ -8,6 +8,7 @@ text; `*times` ends it after so many strikes (default: never).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,12 +38,13 @@ S3_FAULTS = {"slowdown": _NO, "error": _NO, "denied": _NO, "reset": _NO, "lost":
 LIFE_FAULTS = {
     "failed": _MAY,  # ends Failed, with the value as its reason
     "capacity": _MAY,  # ends Failed for lack of capacity; with a value, of that instance type only
-    "stuck": _NO,  # stays InProgress or Creating
-    "stuck_deleting": _NO,  # an endpoint stays Deleting
+    "stuck": _NO,  # stays InProgress or Creating while the fault is in force
+    "stuck_deleting": _NO,  # an endpoint stays Deleting while the fault is in force
     "slow": _YES,  # takes so many seconds more
 }
 LIVES = ("TrainingJob", "Endpoint")
 
+_LIFTED_POLL_SECONDS = 0.2
 _EXAMPLES = "CreateEndpoint:throttle*3, CreateTrainingJob@pca:quota=ml.c4.xlarge, s3.PutObject:slowdown*2"
 
 
@@ -170,6 +172,11 @@ class Faults:
                 fault.left -= 1
             return fault
         return None
+
+    async def wait_until_lifted(self, fault: Fault) -> None:
+        """Return once a fault is no longer in force."""
+        while any(each is fault for each in self._faults):
+            await asyncio.sleep(_LIFTED_POLL_SECONDS)
 
     def to_json(self) -> list[dict[str, object]]:
         """Return the faults in force, with how often each struck."""

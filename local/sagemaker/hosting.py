@@ -277,8 +277,8 @@ class Hosting:
         for variant in endpoint.variants:
             if container := self._serving.pop((endpoint.arn, variant.name), None):
                 container.kill()
-        if self._faults.strike("Endpoint", endpoint.name, "stuck_deleting"):
-            return
+        if stuck := self._faults.strike("Endpoint", endpoint.name, "stuck_deleting"):
+            await self._faults.wait_until_lifted(stuck)
         await asyncio.sleep(self._pace.deleting)
         self._state.region(endpoint.scope).endpoints.pop(endpoint.name, None)
 
@@ -290,8 +290,8 @@ class Hosting:
         if slow := self._faults.strike("Endpoint", endpoint.name, "slow"):
             pace += slow.seconds
         due = time.monotonic() + pace
-        if self._faults.strike("Endpoint", endpoint.name, "stuck"):
-            await asyncio.Event().wait()
+        if stuck := self._faults.strike("Endpoint", endpoint.name, "stuck"):
+            await self._faults.wait_until_lifted(stuck)
         failure = self._injected_failure(endpoint, config)
         if not failure:
             failure = next(filter(None, [await self._start_variant(endpoint, variant) for variant in variants]), "")
