@@ -123,6 +123,8 @@ class TrainingJobs:
         }
         answer |= {name: job.request[name] for name in _DESCRIBED if name in job.request}
         answer |= {name: job.request.get(name, False) for name in _SWITCHES}
+        # SageMaker describes no key as an empty one, and its SDK relies on that.
+        answer["OutputDataConfig"] = {"KmsKeyId": ""} | job.request["OutputDataConfig"]
         if job.failure:
             answer["FailureReason"] = job.failure
         if job.started:
@@ -198,8 +200,8 @@ class TrainingJobs:
     async def _run(self, job: TrainingJob, due: float) -> None:
         job.started = _now()
         _enter(job, "Downloading")
-        if self._faults.strike("TrainingJob", job.name, "stuck"):
-            await asyncio.Event().wait()
+        if stuck := self._faults.strike("TrainingJob", job.name, "stuck"):
+            await self._faults.wait_until_lifted(stuck)
         if fault := self._faults.strike("TrainingJob", job.name, "failed"):
             _end(job, "Failed", "Failed", failure=fault.value or "AlgorithmError: injected by a fault, exit code: 1")
             return
