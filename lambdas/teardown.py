@@ -1,5 +1,6 @@
 """Tear down what one stage of a run left in SageMaker; asked again until nothing is pending."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,10 @@ from lambdas.runtime import count, entry_point, settings
 @entry_point
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
-    prefix = resource_name(settings().stack, event["run_id"], event["stage"])
-    pending = [str(each) for each in remove(find(prefix))]
+    name = resource_name(settings().stack, event["run_id"], event["stage"])
+    # Not all that starts so: a re-run called "pca" has names that begin with those of the run it repeats.
+    own = re.compile(rf"{re.escape(name)}(-\d+)?")
+    pending = [str(each) for each in remove([each for each in find(name) if own.fullmatch(each.name)])]
     waited = (datetime.now(UTC) - datetime.fromisoformat(event["started"])).total_seconds()
     if pending and waited > settings().teardown_timeout_seconds:
         count(TeardownTimeouts=1)
