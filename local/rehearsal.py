@@ -152,18 +152,11 @@ def _tell(rehearsal: Rehearsal) -> None:
     screen, segments = show.console(), rehearsal.files.segments
     screen.print()
     screen.print(show.segment_table(segments))
-    for warning in [*_notes(rehearsal), *show.warnings(segments)]:
-        screen.print(f"[yellow]note[/] {show.escape(warning)}")
+    show.notes(screen, [*rehearsal.files.notes, *show.warnings(segments)])
     screen.print("\nNothing is left in SageMaker: no endpoint, endpoint config, model or running training job.")
     screen.print(show.timing(rehearsal.seconds))
     screen.print("\nResults:")
     screen.print(show.paths(rehearsal.files.present))
-
-
-def _notes(rehearsal: Rehearsal) -> list[str]:
-    from local import sample  # noqa: PLC0415
-
-    return [f"this is a {sample.NOTE}"] if rehearsal.synthetic else []
 
 
 def _document(rehearsal: Rehearsal) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """A run's result files: fetched from the results bucket, or read from a folder that holds them."""
 
-import csv
-import difflib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jobs import layout
+from local.synthetic import FILE_NAME, NOTE
 from local.trouble import Trouble
+
+if TYPE_CHECKING:
+    from jobs.statistics import Scaling
 
 RESULTS: Final = Path("results")
 LABELED, SEGMENTS, REPORT, MANIFEST = "labeled_counties.csv", "segments.json", "report.html", "manifest.json"
 FAILURE, PROBLEMS = "failure.json", "problems.json"
+_PREPARED, _TRAIN, _SCALER = "prepared", "prepared/train", "prepared/scaler.json"
+_MAX_FEATURE_BYTES: Final = 64 * 1024 * 1024  # some 400,000 rows
 FILES: Final = (REPORT, LABELED, SEGMENTS, MANIFEST, FAILURE, PROBLEMS)
 """What a person is given of a run, in the order in which they'd look; the rest are intermediate files."""
 
@@ -45,15 +50,30 @@ class RunFiles:
         return self._json(FAILURE) if (self.directory / FAILURE).exists() else None
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the figures: whether they are made up."""
+        uri = str(self.manifest["input"]["uri"])
+        return [f"this is a {NOTE}"] if uri.endswith(f"/{FILE_NAME}") else []
+
+    @property
     def present(self) -> list[Path]:
         """The result files that are there."""
         return [self.directory / name for name in FILES if (self.directory / name).exists()]
 
-    def rows(self) -> Iterator[dict[str, str]]:
-        """Give the labeled regions one by one."""
-        path = self._existing(LABELED)
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+    def scaling(self) -> "Scaling":
+        """Read how features were scaled."""
+        from jobs.statistics import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
+
+        return Scaling.from_json(self._existing(_SCALER).read_bytes())
+
+    def training_shards(self) -> Iterator[bytes]:
+        """Give the scaled features of all rows, in order."""
+        for path in sorted((self.directory / _TRAIN).glob("*.pbr")):
+            yield path.read_bytes()
+
+    def labeled(self) -> str:
+        """Read labeled_counties.csv."""
+        return self._existing(LABELED).read_text(encoding="utf-8")
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self._existing(name)
@@ -73,24 +93,37 @@ class RunFiles:
 def fetch(s3: Any, bucket: str, run_id: str, directory: Path) -> RunFiles:
     """Copy a run's result files into a folder; files of an earlier run there are replaced or removed.
 
+    The features that explanations read come along in ``prepared/``, unless there are very many.
+
     Raises
     ------
     Trouble
         When the folder can't be written.
     """
-    root = layout.RunLayout(run_id).root
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=root, Delimiter="/").get("Contents", [])
-    present = {item["Key"].removeprefix(root) for item in listed}
+    run = layout.RunLayout(run_id)
     try:
+        shutil.rmtree(directory / _PREPARED, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
+        present = {key.removeprefix(run.root) for key in _sizes(s3, bucket, run.root, delimiter="/")}
         for name in FILES:
             if name in present:
-                s3.download_file(bucket, root + name, str(directory / name))
+                s3.download_file(bucket, run.root + name, str(directory / name))
             else:
                 (directory / name).unlink(missing_ok=True)
+        features = _sizes(s3, bucket, run.train) if SEGMENTS in present else {}
+        if features and sum(features.values()) <= _MAX_FEATURE_BYTES:
+            (directory / _TRAIN).mkdir(parents=True)
+            for key in [run.scaler, *features]:
+                s3.download_file(bucket, key, str(directory / key.removeprefix(run.root)))
     except OSError as error:
         raise Trouble(f"can't write the results to {directory}: {error.strerror or error}") from error
     return RunFiles(directory)
+
+
+def _sizes(s3: Any, bucket: str, prefix: str, delimiter: str = "") -> dict[str, int]:
+    """Return the keys under a prefix, up to the next delimiter, and their bytes."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
+    return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
 
 def newest(results: Path = RESULTS) -> RunFiles:
@@ -105,44 +138,3 @@ def newest(results: Path = RESULTS) -> RunFiles:
     if not finished:
         raise Trouble(f"no finished run in {results}/; make one with: python -m local run")
     return RunFiles(finished[-1].parent)
-
-
-def find_region(run: RunFiles, wanted: str) -> dict[str, str]:
-    """Return the labeled row of a region.
-
-    Parameters
-    ----------
-    run
-        Where to look.
-    wanted
-        ``State-County`` in any case, or the region's id.
-
-    Raises
-    ------
-    Trouble
-        When no region, or more than one, is called so; the message suggests what may have been meant.
-    """
-    names: dict[str, list[dict[str, str]]] = {}
-    sought = wanted.casefold().strip()
-    for row in run.rows():
-        identifier, state, county = list(row.values())[:3]
-        if sought == identifier.casefold():
-            return row
-        names.setdefault(f"{state}-{county}", []).append(row)
-    found = [row for name, rows in names.items() if name.casefold() == sought for row in rows]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(next(iter(row.values())) for row in found[:5])
-        raise Trouble(f"{wanted} names {len(found)} regions; give the id of one: {ids}")
-    raise Trouble(f"no region is called {wanted!r}{_suggestion(sought, list(names))}")
-
-
-def _suggestion(sought: str, names: list[str]) -> str:
-    """Offer names that look alike, and those whose county alone is what was asked for."""
-    folded = {name.casefold(): name for name in names}
-    alike = [name for name in names if name.casefold().partition("-")[2] == sought.rpartition("-")[2]][:3]
-    alike += [folded[close] for close in difflib.get_close_matches(sought, folded, n=3, cutoff=0.6)]
-    if not alike:
-        return "; write it as State-County, such as 'California-San Francisco'"
-    return "; did you mean " + " or ".join(repr(name) for name in list(dict.fromkeys(alike))[:3]) + "?"

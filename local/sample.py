@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-FILE_NAME: Final = "synthetic-census.csv"
-NOTE: Final = "synthetic census: real county names, invented figures"
+from local.synthetic import FILE_NAME, NOTE
+
+__all__ = ["FILE_NAME", "NOTE", "Kind", "Sample", "draw", "stream", "write"]
+
 DEFAULT_SEED: Final = 2015
 
 ATLAS: Final = Path(__file__).parents[1] / "node_modules" / "us-atlas" / "counties-10m.json"

@@ -1,6 +1,7 @@
 """The stack in an embedded AWS of its own: started, deployed, given CSVs, checked for leftovers, stopped."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 ROOT: Final = Path(__file__).parents[1]
-UP: Final = ROOT / ".local"
+UP: Final = Path(os.environ.get("CENSUS_HOME", ROOT / ".local"))
+"""Where the embedded AWS that stays keeps its files."""
 CDK_OUT: Final = ROOT / "cdk.out"
 SERVER_LOG: Final = UP / "last-run.log"
 _OUTPUTS: Final = "outputs.json"
+_FAULT_ERROR: Final = "FaultSpecError: "
+_SETTING_ERROR: Final = "cdk.json: segmentation."
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,17 @@ def start(options: Options, journal: Journal, home: Path, *, detached: bool = Fa
         except BaseException as error:
             _stop(starting)
             if isinstance(error, CloudError | deployment.SynthError | deployment.DeployError):
-                raise Trouble(str(error)) from error
+                raise Trouble(_plain(str(error), home)) from error
             raise
+
+
+def _plain(message: str, home: Path) -> str:
+    """Say it in the words of the command line: its options, and the log that outlives the cloud."""
+    if _FAULT_ERROR in message:
+        return "--fault: " + message.partition(_FAULT_ERROR)[2].partition(" (log: ")[0]
+    if message.startswith(_SETTING_ERROR):
+        return f"a setting can't be: {message.removeprefix(_SETTING_ERROR)}"
+    return message.replace(str(home.resolve() / "server.log"), str(SERVER_LOG))
 
 
 @contextmanager

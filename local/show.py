@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,11 +17,14 @@ from rich.text import Text
 
 from local.follow import Step
 
+if TYPE_CHECKING:
+    from jobs.explain import CountyComparison, Explanation
+
 Mode = Literal["live", "lines", "silent"]
 
 __all__ = [
-    "Mode", "Screen", "console", "escape", "paths", "run_table", "screen", "segment_table", "step_table", "timing",
-    "warnings",
+    "Mode", "RenderableType", "Screen", "comparison", "console", "escape", "explanation", "notes", "paths", "run_table",
+    "screen", "segment_table", "step_table", "timing", "warnings",
 ]  # fmt: skip
 
 _PLAIN_WIDTH: Final = 120
@@ -122,16 +125,21 @@ class LineScreen:
             self._print(settled_before=float("inf"))
 
     def _print(self, settled_before: float) -> None:
-        """Print changes; a step that has only just ended may go on, as one does between two polls."""
+        """Print changes in order; a step that has only just ended may go on, as one does between two polls."""
+        lines: list[tuple[float, str]] = []
+        begun_last = max((step.started for step in self._steps), default=0.0)
         for step in self._steps:
             if step.name not in self._told:
-                self._say(step.started, f"{step.name}: waiting for {step.waiting_for}")
+                lines.append((step.started, f"{step.name}: waiting for {step.waiting_for}"))
                 self._told[step.name] = "running"
-            over = step.ended is not None and step.ended <= settled_before
+            over = step.ended is not None and step.ended <= max(settled_before, begun_last)
             if over and self._told[step.name] != step.outcome:
                 note = f" ({step.note})" if step.failed and step.note else ""
-                self._say(step.ended or 0.0, f"{step.name}: {step.outcome} in {step.seconds():.1f} s{note}")
+                said = f"{step.name}: {step.outcome} in {step.seconds():.1f} s{note}"
+                lines.append((step.ended or 0.0, said))
                 self._told[step.name] = step.outcome
+        for moment, text in sorted(lines, key=lambda line: line[0]):
+            self._say(moment, text)
 
     def _say(self, moment: float, text: str) -> None:
         self._console.print(f"[{max(0.0, moment - self._began):6.1f} s] {text}", markup=False)
@@ -196,6 +204,12 @@ def warnings(segments: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def notes(screen: Console, said: Iterable[str]) -> None:
+    """Print what a reader of a result should know, one a line."""
+    for note in said:
+        screen.print(Text.assemble(("note ", "yellow"), note))
+
+
 def _dropped(region: Mapping[str, Any]) -> str:
     return f"{region['name']} ({', '.join(region['empty_columns'])})"
 
@@ -226,6 +240,49 @@ def step_table(steps: Iterable[Step]) -> RenderableType:
         mark = _MARKS.get(step.outcome, Text("…", "cyan"))
         table.add_row(mark, step.name, Text(f"{step.seconds():.1f} s", justify="right"), _remark(step))
     return table
+
+
+def explanation(found: "Explanation") -> RenderableType:
+    """Return why a county is in its segment."""
+    county = found.county
+    nearest = (
+        f"{found.distance:.3f} from its centroid; the runner-up, segment {found.runner_up} "
+        f"({found.runner_up_name}), is {found.runner_up_distance:.3f} away"
+    )
+    return Group(
+        Text(f"{county.name} ({county.id}) is in segment {county.label}: {found.segment}", "bold"),
+        Text(f"It is {nearest}.\n"),
+        Text("What sets the segment apart, and how the county has it:"),
+        *(Text(f"  {trait.text}") for trait in found.traits),
+        Text("\nWhere it differs most from its segment:"),
+        *(Text(f"  {departure.text}") for departure in found.departures),
+    )
+
+
+def comparison(found: "CountyComparison") -> RenderableType:
+    """Return two counties side by side, what differs most first."""
+    one, other = found.one, found.other
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for heading in (one.name, other.name, "All", "Apart"):
+        table.add_column(heading, justify="right")
+    for difference in found.differences:
+        table.add_row(
+            difference.label,
+            *(_number(value) for value in (difference.one, difference.other, difference.all)),
+            f"{difference.apart:+.1f} SD",
+        )
+    return Group(
+        Text(f"{one.name}: segment {one.label}, {found.one_segment}"),
+        Text(f"{other.name}: segment {other.label}, {found.other_segment}"),
+        Text(f"They are {found.distance:.3f} apart in the components that segments are made from.\n"),
+        table,
+        Text("\nSD: standard deviations over all rows", "dim"),
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.1f}"
 
 
 def paths(files: Iterable[Path]) -> RenderableType:

@@ -24,7 +24,7 @@ def bring_up(options: Options, *, stay: bool) -> None:
     options
         What the user chose.
     stay
-        Whether to tell of each run until Ctrl-C, which then stops everything; else it keeps running.
+        Whether to tell of each run until Ctrl-C, which is the way to stop it then; else it keeps running.
 
     Raises
     ------
@@ -41,6 +41,8 @@ def bring_up(options: Options, *, stay: bool) -> None:
     sys.stdout.write("Waiting for CSVs; Ctrl-C stops everything.\n")
     try:
         _tell_of_runs(stack)
+    except KeyboardInterrupt:
+        sys.stdout.write("\nStopping.\n")
     finally:
         take_down()
 
@@ -109,8 +111,7 @@ def show_run(run_id: str, *, as_json: bool) -> None:
     screen.print()
     if snapshot.status == "SUCCEEDED":
         screen.print(show.segment_table(files.segments))
-        for warning in show.warnings(files.segments):
-            screen.print(f"[yellow]note[/] {show.escape(warning)}")
+        show.notes(screen, [*files.notes, *show.warnings(files.segments)])
     else:
         screen.print(show.escape(f"It {failure_line(snapshot, files)}"))
     screen.print(show.paths(files.present))

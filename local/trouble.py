@@ -1,10 +1,11 @@
 """What may go wrong on the command line, told in one line; what nobody foresaw goes to a log file."""
 
+import os
 import traceback
 from pathlib import Path
 from typing import Any, Final
 
-LOG: Final = Path(".local") / "error.log"
+LOG: Final = Path(os.environ.get("CENSUS_HOME", Path(__file__).parents[1] / ".local")) / "error.log"
 
 
 class Trouble(Exception):  # noqa: N818 - it is told to a person, who need not know that it is an error in Python
