@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
+DECISIONS = "decisions.jsonl"  # IAM's, in the directory
 BUSY_PORT_EXIT = 98  # EADDRINUSE
 
 
@@ -124,7 +125,7 @@ def _install(settings: ServerSettings, host: Any) -> None:
     from local import ministack_fixes  # noqa: PLC0415
     from local.sagemaker import service  # noqa: PLC0415
 
-    ministack_fixes.apply(host)
+    ministack_fixes.apply(host, Path(settings.directory, DECISIONS) if settings.record_calls else None)
     service.install(**settings.twin)
 
 

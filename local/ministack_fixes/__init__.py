@@ -6,13 +6,26 @@ ministack's private names, hence the exact pin, and the tests that fail loudly i
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from local.function_processes import FunctionHost
-from local.ministack_fixes import events, functions, object_events, workflows
+from local.ministack_fixes import decisions, events, functions, object_events, objects, workflows
 
 
-def apply(host: FunctionHost) -> None:
-    """Mend ministack in this process; functions' processes are forked by ``host``."""
+def apply(host: FunctionHost, record: Path | None) -> None:
+    """Mend ministack in this process.
+
+    Parameters
+    ----------
+    host
+        Forks functions' processes.
+    record
+        Where IAM's decisions are written, if anywhere.
+    """
+    if record is not None:
+        decisions.record(record)
     functions.apply(host)
     workflows.apply()
     events.apply()
     object_events.apply()
+    objects.apply()
