@@ -52,7 +52,13 @@ class Run:
 
 
 def segment_table(
-    table: pd.DataFrame, *, kept: int, centroids: np.ndarray | None = None, clusters: int = 8, shard: int = 1000
+    table: pd.DataFrame,
+    *,
+    kept: int,
+    centroids: np.ndarray | None = None,
+    signs: bool = True,
+    clusters: int = 8,
+    shard: int = 1000,
 ) -> Run:
     """Segment a census table whose first three columns are id, State and County."""
     read = len(table)
@@ -84,8 +90,7 @@ def segment_table(
     components = ((scaled - pca.mean) @ pca.components[:, :kept]).astype(np.float32)
     if centroids is None:
         centroids = _fit_kmeans(components, clusters)
-    else:
-        # turn the recorded signs as PcaModel turns them
+    elif signs:  # turn the recorded signs as PcaModel turns them
         autauga = table.index[(table["State"] == "Alabama") & (table["County"] == "Autauga")][0]
         centroids = centroids * np.sign(RECORDED_AUTAUGA * components[autauga])
     to_centroids = distances(components, centroids)

@@ -1,0 +1,237 @@
+"""The report in a real browser, opened from disk: it draws, filters and searches, and asks for nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from jobs.report import render
+from tests.browser.chromium import browser, executable
+from tests.browser.sample_report import sample_report
+from tests.census_run import report_of
+from tests.unit.test_report import EVIL, tracts
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium here (apt-get install chromium)")
+
+Scheme = Literal["light", "dark"]
+
+READY = "html[data-ready=yes]"
+COUNTIES = ".map path[aria-roledescription=geoshape]"
+
+
+@dataclass
+class Watched:
+    """An open page, and what it said and asked for."""
+
+    page: Page
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, chromium: Browser, path: Path, *, width: int = 1280, scheme: Scheme = "light") -> "Watched":
+        page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        watched = cls(page)
+        page.on("console", lambda message: watched.messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: watched.messages.append(str(error)))
+        page.on("request", lambda request: watched.requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector(READY, timeout=60_000)
+        return watched
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_report(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def opened(chromium: Browser, path: Path) -> Watched:
+    return Watched.open(chromium, path)
+
+
+@pytest.fixture
+def page(opened: Watched) -> Iterator[Page]:
+    yield opened.page
+    opened.page.click("#show-all")
+    opened.page.fill("#search", "")
+
+
+class TestOpening:
+    def test_nothing_is_said_on_the_console(self, opened: Watched) -> None:
+        assert opened.messages == []
+
+    def test_nothing_but_the_file_itself_is_asked_for(self, opened: Watched, path: Path) -> None:
+        assert opened.requests == [path.as_uri()]
+
+    def test_the_map_has_a_path_for_every_county(self, page: Page) -> None:
+        names = page.locator(COUNTIES).evaluate_all("paths => paths.map(path => path.getAttribute('aria-label'))")
+        assert len(names) == 3220
+        assert len([name for name in names if name.endswith(", Puerto Rico")]) == 78
+        assert len([name for name in names if "not in the data" in name]) == 2  # the two incomplete rows
+
+    def test_every_path_has_an_outline(self, page: Page) -> None:
+        outlines = page.locator(COUNTIES).evaluate_all("paths => paths.map(path => path.getAttribute('d') || '')")
+        assert min(map(len, outlines)) > 10
+
+    def test_every_chart_is_drawn(self, page: Page) -> None:
+        charts = page.locator(".chart").evaluate_all("all => all.map(one => one.querySelectorAll('svg path').length)")
+        assert len(charts) == 1 + 4 + 2 + 7 + 6
+        assert min(charts) > 5
+
+    @pytest.mark.parametrize("width", [390, 768])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_nothing_overflows_a_narrow_screen(self, chromium: Browser, path: Path, width: int, scheme: Scheme) -> None:
+        narrow = Watched.open(chromium, path, width=width, scheme=scheme)
+        assert narrow.page.evaluate("document.documentElement.scrollWidth") == width
+        assert narrow.messages == []
+        narrow.page.close()
+
+
+class TestTheme:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_text_stands_out_from_its_ground(self, chromium: Browser, path: Path, scheme: Scheme) -> None:
+        watched = Watched.open(chromium, path, scheme=scheme)
+        ground = luminance(colour(watched.page, "body", "backgroundColor"))
+        for part, style in (("body", "color"), (".hint", "color"), ("nav a", "color"), (".chart svg text", "fill")):
+            text = luminance(colour(watched.page, part, style))
+            assert contrast(text, ground) >= 4.5, part
+        watched.page.close()
+
+
+class TestFiltering:
+    def test_a_hidden_segment_turns_grey_and_leaves_the_table(self, page: Page) -> None:
+        fill = "paths => new Set(paths.map(path => getComputedStyle(path).fill)).size"
+        before = page.locator(COUNTIES).evaluate_all(fill)
+        page.uncheck("#legend input[value='3']")
+        page.wait_for_function(f"count => ({fill})([...document.querySelectorAll('{COUNTIES}')]) < count", arg=before)
+        assert page.locator("#segment-3").evaluate("card => card.classList.contains('hidden-segment')")
+        size = int(page.locator("#segment-3 .size b").first.inner_text())
+        assert page.inner_text("#found") == f"{3218 - size:,} of 3,218"
+
+    def test_only_one_segment_can_be_shown(self, page: Page) -> None:
+        page.click("#segment-5 .only")
+        checked = page.locator("#legend input:checked").evaluate_all("boxes => boxes.map(box => box.value)")
+        assert checked == ["5"]
+        labels = page.locator("#rows tbody td:nth-child(4)").all_inner_texts()
+        assert {label.strip()[0] for label in labels} == {"5"}
+
+    def test_histograms_follow(self, page: Page) -> None:
+        bars = "document.querySelectorAll('#histograms figure:first-child path[aria-roledescription=bar]').length"
+        all_bars = page.evaluate(bars)
+        page.click("#segment-5 .only")
+        page.wait_for_function(f"{bars} < {all_bars}")
+        page.click("#show-none")
+        page.wait_for_function(f"{bars} === 0")
+
+    def test_the_keyboard_is_enough(self, page: Page) -> None:
+        page.focus("#legend input[value='0']")
+        page.keyboard.press("Space")
+        assert not page.is_checked("#legend input[value='0']")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.value") == "1"
+
+
+class TestHistograms:
+    def test_columns_that_add_up_are_offered_together(self, page: Page) -> None:
+        page.select_option("#histogram-group", label="Drive, Carpool, Transit, Walk, Other transport, Work at home")
+        page.wait_for_function("document.querySelectorAll('#histograms svg').length === 6")
+        titles = page.locator("#histograms h4").all_inner_texts()
+        assert titles[:3] == ["Drive (%)", "Carpool (%)", "Transit (%)"]
+
+
+class TestTable:
+    @pytest.mark.parametrize(
+        ("search", "first"),
+        [("autauga", "Autauga"), ("alabama-autauga", "Autauga"), ("1001", "Autauga"), ("anasco puerto", "Añasco")],
+    )
+    def test_a_county_is_found_by_name_or_id(self, page: Page, search: str, first: str) -> None:
+        page.fill("#search", search)
+        assert page.locator("#rows tbody tr").first.locator("td").nth(2).inner_text() == first
+
+    def test_what_is_not_there_is_not_found(self, page: Page) -> None:
+        page.fill("#search", "atlantis")
+        assert page.inner_text("#found") == "0 of 3,218"
+        assert page.is_disabled("#next")
+
+    def test_pages_turn(self, page: Page) -> None:
+        first = page.locator("#rows tbody td").first.inner_text()
+        page.click("#next")
+        assert page.inner_text("#page") == "Page 2 of 129"
+        assert page.locator("#rows tbody td").first.inner_text() != first
+        page.click("#previous")
+        assert page.locator("#rows tbody td").first.inner_text() == first
+
+    def test_a_column_sorts_up_and_down(self, page: Page) -> None:
+        distance = page.locator("#rows thead button", has_text="Distance")
+        shown = "cells => cells.map(cell => Number(cell.textContent))"
+        for direction, ordered in (("ascending", sorted), ("descending", lambda v: sorted(v, reverse=True))):
+            distance.click()
+            values = page.locator("#rows tbody td:nth-child(5)").evaluate_all(shown)
+            assert values == ordered(values)
+            assert page.locator("th[aria-sort]").get_attribute("aria-sort") == direction
+
+
+class TestAccessibility:
+    def test_every_control_has_a_name(self, page: Page) -> None:
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, a')].filter(control =>
+                !(control.textContent.trim() || control.getAttribute('aria-label') || control.labels?.length))
+                .map(control => control.outerHTML)"""
+        )
+        assert nameless == []
+
+    def test_every_chart_has_a_description(self, page: Page) -> None:
+        described = page.locator(".chart[role=graphics-document][aria-label]")
+        assert described.count() == page.locator(".chart svg").count()
+
+    def test_headings_skip_no_level(self, page: Page) -> None:
+        levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(one => Number(one.tagName[1]))")
+        assert levels[0] == 1
+        assert max(after - before for before, after in pairwise(levels)) == 1
+
+
+class TestOtherInputs:
+    def test_a_hostile_csv_runs_nothing(self, chromium: Browser, tmp_path: Path) -> None:
+        path = tmp_path / "evil.html"
+        path.write_text(render(report_of(tracts(60, county=EVIL + "{}"))), encoding="utf-8")
+        watched = Watched.open(chromium, path)
+        assert watched.messages == []
+        assert watched.requests == [path.as_uri()]
+        assert watched.page.locator("#rows tbody td").nth(2).inner_text().startswith("</script><script>alert(1)")
+        watched.page.close()
+
+    def test_75000_tracts_open_and_page(self, chromium: Browser, tmp_path: Path) -> None:
+        path = tmp_path / "tracts.html"
+        path.write_text(render(report_of(tracts(75_000))), encoding="utf-8")
+        watched = Watched.open(chromium, path)
+        assert watched.messages == []
+        watched.page.fill("#search", "01001095099")
+        assert watched.page.inner_text("#found") == "1 of 75,000"
+        watched.page.close()
+
+
+def colour(page: Page, selector: str, style: str) -> list[float]:
+    text = page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{style}")
+    return [float(part) / 255 for part in text.removeprefix("rgb(").removesuffix(")").split(",")]
+
+
+def luminance(rgb: list[float]) -> float:
+    """Relative luminance by WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: float, other: float) -> float:
+    """Contrast ratio by WCAG 2."""
+    low, high = sorted((one, other))
+    return (high + 0.05) / (low + 0.05)
