@@ -1,5 +1,6 @@
 """The stack: builds the parts, and wires them."""
 
+import json
 from typing import Any
 
 from aws_cdk import CfnOutput, Environment, Stack, Tags
@@ -58,7 +59,8 @@ class SegmentationStack(Stack):
         resources = Resources(self, settings, storage, encryption, notifications.topic, sagemaker.role)
         grant_all(functions, resources)
         run_settings = self._run_settings(resources, images, functions.code_version)
-        functions.set_run_settings(self.to_json_string(run_settings.as_dict()))
+        # Not CDK's own to_json_string: it leaves out what is None.
+        functions.set_run_settings(json.dumps(run_settings.as_dict()))
         self._build_outputs(resources, functions)
 
     def _run_settings(self, resources: Resources, images: AlgorithmImages, code_version: str) -> RunSettings:

@@ -38,8 +38,9 @@ def count(**values: float) -> None:
     """Publish metrics of the stack, such as ``RowsLabeled=3218``; CloudWatch reads them from the log."""
     for name, value in values.items():
         unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
-        with single_metric(name, unit, value, namespace=NAMESPACE) as metric:
-            metric.add_dimension("stack", settings().stack)
+        # Its one dimension is Powertools' own: "service", which the stack sets to its name.
+        with single_metric(name, unit, value, namespace=NAMESPACE):
+            pass
 
 
 def entry_point(handler: Handler) -> Handler:

@@ -1,0 +1,294 @@
+"""What the stack is made of: buckets, functions, trigger, janitor, notifications, encryption."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from aws_cdk.assertions import Match, Template
+
+from infra.functions import function_specs
+from infra.settings import Settings
+from jobs.run_settings import VARIABLE, RunSettings
+from lambdas.runtime import NAMESPACE
+from lambdas.runtime import count as count_metrics
+from tests.infra.synthesis import BUDGET, KMS, ROOT, new_stack, resources, template_of
+
+HANDLERS = {spec.name for spec in function_specs(Settings())}
+
+
+@pytest.fixture(scope="module")
+def template():
+    return Template.from_stack(new_stack())
+
+
+def test_the_stack_has_no_custom_resource(template):
+    kinds = {each["Type"] for each in template_of()["Resources"].values()}
+    assert not {kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"}
+
+
+class TestBuckets:
+    def test_every_bucket_is_versioned_encrypted_and_closed_to_the_public(self, template):
+        for name, bucket in resources(template_of(), "AWS::S3::Bucket").items():
+            properties = bucket["Properties"]
+            assert properties["VersioningConfiguration"] == {"Status": "Enabled"}, name
+            assert properties["BucketEncryption"], name
+            assert all(properties["PublicAccessBlockConfiguration"].values()), name
+            assert len(properties["PublicAccessBlockConfiguration"]) == 4, name
+
+    def test_every_bucket_refuses_plain_http(self, template):
+        template.resource_count_is("AWS::S3::Bucket", 3)
+        policies = resources(template_of(), "AWS::S3::BucketPolicy")
+        assert len(policies) == 3
+        for policy in policies.values():
+            denials = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+            assert [s["Condition"] for s in denials] == [{"Bool": {"aws:SecureTransport": "false"}}]
+
+    def test_objects_that_land_are_announced_to_eventbridge(self, template):
+        announced = [
+            bucket
+            for bucket in resources(template_of(), "AWS::S3::Bucket").values()
+            if "NotificationConfiguration" in bucket["Properties"]
+        ]
+        (incoming,) = announced
+        assert incoming["Properties"]["NotificationConfiguration"] == {
+            "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+        }
+
+    def test_artifacts_expire_and_inputs_and_results_do_not(self):
+        rules = {
+            rule["Id"]: rule
+            for bucket in resources(template_of(artifact_expiry_days=7), "AWS::S3::Bucket").values()
+            for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        }
+        expiring = {name for name, rule in rules.items() if "ExpirationInDays" in rule}
+        assert expiring == {"expire-artifacts", "expire-logs"}
+        assert rules["expire-artifacts"]["ExpirationInDays"] == 7
+        assert rules["expire-artifacts"]["TagFilters"] == [{"Key": "segmentation:lifetime", "Value": "artifact"}]
+
+    def test_data_outlives_the_stack_unless_told_otherwise(self):
+        kept = {each["DeletionPolicy"] for each in resources(template_of(), "AWS::S3::Bucket").values()}
+        dropped = {each["DeletionPolicy"] for each in resources(template_of(**BUDGET), "AWS::S3::Bucket").values()}
+        assert (kept, dropped) == ({"Retain"}, {"Delete"})
+
+
+class TestFunctions:
+    def test_each_handler_is_a_function(self):
+        functions = resources(template_of(), "AWS::Lambda::Function").values()
+        assert {each["Properties"]["Handler"] for each in functions} == {f"lambdas.{name}.handler" for name in HANDLERS}
+        for name in HANDLERS:
+            assert (ROOT / "lambdas" / f"{name}.py").is_file()
+
+    def test_each_has_a_role_a_log_group_a_time_limit_and_traces(self):
+        functions = list(resources(template_of(), "AWS::Lambda::Function").values())
+        for function in functions:
+            properties = function["Properties"]
+            assert properties["MemorySize"] >= 256
+            assert properties["Timeout"] <= 900
+            assert properties["TracingConfig"] == {"Mode": "Active"}
+        for distinct in ("Role", "LoggingConfig"):
+            assert len({json.dumps(each["Properties"][distinct]) for each in functions}) == len(functions)
+
+    def test_only_functions_that_read_arrays_carry_the_science_layer(self):
+        carrying = {
+            each["Properties"]["Handler"].split(".")[1]
+            for each in resources(template_of(), "AWS::Lambda::Function").values()
+            if len(each["Properties"]["Layers"]) == 2
+        }
+        assert carrying == {"prepare", "project", "label", "choose_clusters", "publish"}
+
+    def test_each_is_told_the_same_settings_in_full(self):
+        told = {
+            json.dumps(each["Properties"]["Environment"]["Variables"]["RUN_SETTINGS"])
+            for each in resources(template_of(), "AWS::Lambda::Function").values()
+        }
+        (expression,) = told
+        separator, parts = json.loads(expression)["Fn::Join"]
+        text = separator.join(part if isinstance(part, str) else "token" for part in parts)
+        settings = RunSettings.from_environment({VARIABLE: text})
+        assert (settings.num_components, settings.kms_key_arn, settings.clusters) == (None, None, 8)
+        assert settings.images["pca"] == "token.dkr.ecr.token.token/pca:1"
+
+    def test_time_limits_come_from_the_settings(self):
+        functions = resources(template_of(inference_timeout_seconds=77), "AWS::Lambda::Function").values()
+        limits = {each["Properties"]["Handler"]: each["Properties"]["Timeout"] for each in functions}
+        assert limits["lambdas.project.handler"] == limits["lambdas.label.handler"] == 77
+
+    def test_what_nobody_waits_for_has_a_dead_letter_queue(self):
+        kept = {
+            each["Properties"]["Handler"]
+            for each in resources(template_of(), "AWS::Lambda::Function").values()
+            if "DeadLetterConfig" in each["Properties"]
+        }
+        assert kept == {"lambdas.start_run.handler", "lambdas.sweep.handler"}
+
+    def test_logs_are_kept_as_long_as_the_settings_say(self):
+        groups = resources(template_of(log_retention_days=3), "AWS::Logs::LogGroup").values()
+        assert {each["Properties"]["RetentionInDays"] for each in groups} == {3}
+
+
+class TestRules:
+    def test_an_object_under_incoming_starts_a_run_and_is_kept_if_that_fails(self, template):
+        template.has_resource_properties(
+            "AWS::Events::Rule",
+            {
+                "EventPattern": {
+                    "source": ["aws.s3"],
+                    "detail-type": ["Object Created"],
+                    "detail": {"object": {"key": [{"prefix": "incoming/"}]}},
+                },
+                "Targets": [
+                    {
+                        "Arn": {"Fn::GetAtt": [Match.string_like_regexp("StartRun"), "Arn"]},
+                        "DeadLetterConfig": Match.any_value(),
+                        "RetryPolicy": {
+                            "MaximumEventAgeInSeconds": timedelta(days=1).total_seconds(),
+                            "MaximumRetryAttempts": 20,
+                        },
+                    }
+                ],
+            },
+        )
+
+    def test_an_execution_without_success_is_swept_after(self, template):
+        template.has_resource_properties(
+            "AWS::Events::Rule",
+            {
+                "EventPattern": {
+                    "source": ["aws.states"],
+                    "detail": {"status": ["ABORTED", "TIMED_OUT", "FAILED"], "stateMachineArn": Match.any_value()},
+                },
+                "Targets": [
+                    Match.object_like({"Arn": {"Fn::GetAtt": [Match.string_like_regexp("Sweep"), "Arn"]}}),
+                ],
+            },
+        )
+
+    def test_a_sweep_runs_every_quarter_of_an_hour(self, template):
+        template.has_resource_properties("AWS::Events::Rule", {"ScheduleExpression": "rate(15 minutes)"})
+
+
+class TestNotifications:
+    def test_each_trouble_raises_an_alarm_that_tells_the_topic(self):
+        alarms = resources(template_of(), "AWS::CloudWatch::Alarm")
+        names = {each["Properties"]["AlarmName"].removeprefix("census-segmentation-") for each in alarms.values()}
+        assert names == {
+            "run-failed",
+            "run-aborted",
+            "run-timed-out",
+            "run-over-time",
+            "file-refused",
+            "dead-letters",
+            "leak-found",
+            "teardown-timed-out",
+            "start-run-fails",
+            "sweep-fails",
+        }
+        for alarm in alarms.values():
+            assert len(alarm["Properties"]["AlarmActions"]) == 1
+            assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
+
+    def test_alarms_watch_the_very_metrics_that_functions_write(self, monkeypatch, capsys):
+        alarm = next(
+            each["Properties"]
+            for each in resources(template_of(), "AWS::CloudWatch::Alarm").values()
+            if each["Properties"].get("MetricName") == "LeaksFound"
+        )
+        function = next(iter(resources(template_of(), "AWS::Lambda::Function").values()))["Properties"]
+        for name, value in function["Environment"]["Variables"].items():
+            if isinstance(value, str):
+                monkeypatch.setenv(name, value)
+        count_metrics(LeaksFound=1)
+        written = json.loads(capsys.readouterr().out)
+        (directive,) = written["_aws"]["CloudWatchMetrics"]
+        dimensions = {name: written[name] for name in directive["Dimensions"][0]}
+        assert alarm["Namespace"] == directive["Namespace"] == NAMESPACE
+        assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == dimensions
+
+    def test_mail_is_sent_only_to_an_address_of_the_settings(self):
+        assert not resources(template_of(), "AWS::SNS::Subscription")
+        (mail,) = resources(template_of(**KMS), "AWS::SNS::Subscription").values()
+        assert mail["Properties"]["Endpoint"] == "team@example.com"
+
+    def test_a_budget_is_made_only_if_asked_for(self):
+        assert not resources(template_of(), "AWS::Budgets::Budget")
+        (budget,) = resources(template_of(**BUDGET), "AWS::Budgets::Budget").values()
+        assert budget["Properties"]["Budget"]["BudgetLimit"] == {"Amount": 50, "Unit": "USD"}
+        assert len(budget["Properties"]["NotificationsWithSubscribers"]) == 2
+
+    def test_a_dashboard_shows_them(self, template):
+        template.resource_count_is("AWS::CloudWatch::Dashboard", 1)
+
+
+class TestEncryption:
+    def test_the_topic_has_a_rotating_customer_key_in_either_mode(self):
+        for settings in ({}, KMS):
+            (topic,) = resources(template_of(**settings), "AWS::SNS::Topic").values()
+            (key,) = resources(template_of(**settings), "AWS::KMS::Key").values()
+            assert "Fn::GetAtt" in topic["Properties"]["KmsMasterKeyId"]
+            assert key["Properties"]["EnableKeyRotation"] is True
+
+    def test_alarms_may_publish_to_the_encrypted_topic(self):
+        (key,) = resources(template_of(), "AWS::KMS::Key").values()
+        allowed = [
+            statement["Principal"].get("Service")
+            for statement in key["Properties"]["KeyPolicy"]["Statement"]
+            if "kms:GenerateDataKey" in statement["Action"]
+        ]
+        assert allowed == ["cloudwatch.amazonaws.com"]
+
+    def test_kms_mode_encrypts_buckets_queue_and_logs_with_it(self):
+        template = template_of(**KMS)
+        (key_id,) = resources(template, "AWS::KMS::Key")
+        key = {"Fn::GetAtt": [key_id, "Arn"]}
+        buckets = [
+            each["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+            for name, each in resources(template, "AWS::S3::Bucket").items()
+            if "AccessLogs" not in name
+        ]
+        assert [each["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] for each in buckets] == [key, key]
+        (queue,) = resources(template, "AWS::SQS::Queue").values()
+        assert queue["Properties"]["KmsMasterKeyId"] == key
+        groups = resources(template, "AWS::Logs::LogGroup").values()
+        assert all(each["Properties"]["KmsKeyId"] == key for each in groups)
+
+    def test_kms_mode_tells_functions_the_key_for_volumes_and_outputs(self):
+        settings = json.dumps(
+            next(iter(resources(template_of(**KMS), "AWS::Lambda::Function").values()))["Properties"]["Environment"]
+        )
+        (key_id,) = resources(template_of(**KMS), "AWS::KMS::Key")
+        assert f'["{key_id}", "Arn"]' in settings
+
+    def test_the_dead_letters_are_encrypted_in_either_mode(self):
+        (queue,) = resources(template_of(), "AWS::SQS::Queue").values()
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+
+
+class TestCopiesSideBySide:
+    def test_stages_share_no_name(self):
+        assert not _names(template_of()) & _names(template_of(stage="two"))
+
+    def test_prod_is_protected_from_deletion(self):
+        assert new_stack(stage="prod").termination_protection is True
+        assert new_stack().termination_protection is False
+
+    def test_tags_of_the_settings_reach_the_resources(self):
+        for bucket in resources(template_of(tags={"team": "census"}), "AWS::S3::Bucket").values():
+            assert {"Key": "team", "Value": "census"} in bucket["Properties"]["Tags"]
+            assert {"Key": "segmentation:stack", "Value": "census-segmentation"} in bucket["Properties"]["Tags"]
+
+    def test_account_and_region_are_open_unless_chosen(self):
+        assert new_stack().environment == "aws://unknown-account/unknown-region"
+        chosen = new_stack(account="111122223333", region="us-east-1")
+        assert chosen.environment == "aws://111122223333/us-east-1"
+
+
+def _names(template):
+    """Return every physical name that a template gives."""
+    fields = ("BucketName", "FunctionName", "StateMachineName", "QueueName", "TopicName", "LogGroupName", "AlarmName")
+    fields += ("AliasName", "Name", "DashboardName", "RoleName")
+    return {
+        (each["Type"], json.dumps(each["Properties"][field]))
+        for each in template["Resources"].values()
+        for field in fields
+        if field in each.get("Properties", {}) and each["Type"] != "AWS::Lambda::Permission"
+    }
