@@ -1,0 +1,288 @@
+"""Runs of the deployed stack, for tests: a CSV dropped, its execution followed, its faults, what it left behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from jobs.layout import RunLayout, run_id
+from local.cloud import Cloud
+from local.deploy import Outputs
+
+FAULTS = "/_embedded/faults"
+OPERATIONS = "/_embedded/operations"
+GROUPS = 8
+
+_FEATURES = 6
+_BITS = 3
+
+
+def small_census(rows: int = 64, seed: int = 1, groups: int = GROUPS) -> bytes:
+    """Return a census whose regions lie in `groups` clusters far apart; a region's county says in which."""
+    noise = random.Random(seed)
+    lines = ["CensusId,State,County," + ",".join(f"Measure{number}" for number in range(_FEATURES))]
+    for row in range(rows):
+        group = row % groups
+        figures = [((group >> number % _BITS) & 1) * 100 * (number + 1) + noise.random() for number in range(_FEATURES)]
+        lines.append(f"{1001 + row},State {row % 5},Group {group} Row {row}," + ",".join(f"{x:.3f}" for x in figures))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def groups_and_labels(labeled: bytes) -> set[tuple[int, str]]:
+    """Return which planted group got which label, from labeled_counties.csv."""
+    rows = csv.DictReader(io.StringIO(labeled.decode()))
+    return {(int(row["County"].split()[1]), row["label"]) for row in rows}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One CSV's run."""
+
+    run_id: str
+    key: str
+    version_id: str
+    execution_arn: str
+
+    @property
+    def files(self) -> RunLayout:
+        """Its files' keys."""
+        return RunLayout(self.run_id)
+
+
+@dataclass
+class Runs:
+    """The stack, deployed in a running embedded AWS."""
+
+    cloud: Cloud
+    outputs: Outputs
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return self.outputs.stack_name
+
+    @property
+    def incoming(self) -> str:
+        """The incoming bucket."""
+        return self.outputs["IncomingBucket"]
+
+    @property
+    def results(self) -> str:
+        """The results bucket."""
+        return self.outputs["ResultsBucket"]
+
+    @property
+    def machine(self) -> str:
+        """The state machine's ARN."""
+        return self.outputs["StateMachineArn"]
+
+    def client(self, service: str) -> Any:
+        """Return the administrator's client of a service, for any thread."""
+        if service not in self._clients:
+            self._clients[service] = self.cloud.client(
+                service, config=Config(max_pool_connections=64, read_timeout=120, retries={"total_max_attempts": 1})
+            )
+        return self._clients[service]
+
+    # A run
+
+    def upload(self, name: str, body: bytes | None = None) -> Run:
+        """Drop a CSV called `name` under incoming/, which starts its run."""
+        key = f"incoming/{name}"
+        body = small_census() if body is None else body
+        version = self.client("s3").put_object(Bucket=self.incoming, Key=key, Body=body)["VersionId"]
+        return self.run_of(key, version)
+
+    def run_of(self, key: str, version: str, rerun: str | None = None) -> Run:
+        """Return the run of an object version."""
+        name = run_id(self.incoming, key, version, rerun)
+        return Run(name, key, version, f"{self.machine.replace(':stateMachine:', ':execution:')}:{name}")
+
+    def describe(self, run: Run) -> dict[str, Any] | None:
+        """Return a run's execution, or None where it hasn't begun."""
+        try:
+            return dict(self.client("stepfunctions").describe_execution(executionArn=run.execution_arn))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
+
+    def end(self, run: Run, seconds: float = 120) -> dict[str, Any]:
+        """Wait for a run's end and return its execution."""
+
+        def ended() -> dict[str, Any] | None:
+            found = self.describe(run)
+            return found if found and found["status"] != "RUNNING" else None
+
+        # Not more often: on two cores the tests' own questions would slow down what they wait for.
+        return dict(eventually(ended, seconds, f"{run.run_id} hasn't ended", every=0.4))
+
+    def events(self, run: Run) -> list[dict[str, Any]]:
+        """Return a run's history."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history")
+        return [event for page in pages.paginate(executionArn=run.execution_arn) for event in page["events"]]
+
+    def entered(self, run: Run) -> list[str]:
+        """Return the states a run has entered, in order."""
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.events(run)
+            if "stateEnteredEventDetails" in event
+        ]
+
+    # What a run wrote
+
+    def read(self, key: str) -> bytes:
+        """Return a file of the results bucket."""
+        return bytes(self.client("s3").get_object(Bucket=self.results, Key=key)["Body"].read())
+
+    def read_json(self, key: str) -> Any:
+        """Return a JSON file of the results bucket."""
+        return json.loads(self.read(key))
+
+    def written(self, run: Run) -> list[str]:
+        """Return a run's files, relative to its prefix."""
+        pages = self.client("s3").get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.results, Prefix=run.files.root)
+        return [item["Key"].removeprefix(run.files.root) for page in found for item in page.get("Contents", [])]
+
+    def has_correct_labels(self, run: Run, rows: int = 64, groups: int = GROUPS) -> bool:
+        """Say whether the result is whole, and puts each planted group into a segment of its own."""
+        labeled = self.read(run.files.labeled_counties)
+        pairs = groups_and_labels(labeled)
+        each_its_own = len(pairs) == len({label for _, label in pairs}) == groups
+        document = self.read_json(run.files.segments)
+        return (
+            each_its_own
+            and labeled.count(b"\n") == rows + 1
+            and document["rows"]["labeled"] == rows
+            and sum(segment["size"] for segment in document["segments"]) == rows
+        )
+
+    def input_is_there(self, run: Run) -> bool:
+        """Say whether the CSV is still there in its version."""
+        try:
+            self.client("s3").head_object(Bucket=self.incoming, Key=run.key, VersionId=run.version_id)
+        except ClientError:
+            return False
+        return True
+
+    # What it left in SageMaker
+
+    def leftovers(self, text: str = "") -> list[str]:
+        """Name what SageMaker has whose name contains `text`: endpoints, configs, models, jobs that haven't ended."""
+        sagemaker = self.client("sagemaker")
+        found = [
+            f"{kind} {item[f'{kind}Name']}"
+            for kind, operation, listed in (
+                ("Endpoint", "list_endpoints", "Endpoints"),
+                ("EndpointConfig", "list_endpoint_configs", "EndpointConfigs"),
+                ("Model", "list_models", "Models"),
+            )
+            for page in sagemaker.get_paginator(operation).paginate()
+            for item in page[listed]
+        ]
+        for status in ("InProgress", "Stopping"):
+            for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals=status):
+                found += [f"TrainingJob {job['TrainingJobName']}" for job in page["TrainingJobSummaries"]]
+        return [each for each in found if text in each]
+
+    def training_jobs(self, run: Run) -> dict[str, str]:
+        """Return the status of each of a run's training jobs."""
+        pages = self.client("sagemaker").get_paginator("list_training_jobs").paginate(NameContains=run.run_id)
+        return {
+            job["TrainingJobName"]: job["TrainingJobStatus"] for page in pages for job in page["TrainingJobSummaries"]
+        }
+
+    def sweep(self) -> dict[str, Any]:
+        """Let the janitor run once, as its schedule does every quarter of an hour."""
+        return self.invoke("sweep", {})
+
+    def is_swept(self, text: str, seconds: float = 60) -> bool:
+        """Let the janitor run until nothing whose name contains `text` is left; say whether that came to pass."""
+        deadline = time.monotonic() + seconds
+        while self.leftovers(text):
+            if time.monotonic() > deadline:
+                return False
+            self.sweep()
+            time.sleep(0.1)
+        return True
+
+    # Functions and faults
+
+    def invoke(self, function: str, event: Any, *, kind: str = "RequestResponse") -> Any:
+        """Invoke a function of the stack; return what it answers, None for an asynchronous call."""
+        answer = self.client("lambda").invoke(
+            FunctionName=f"{self.stack}-{function}", Payload=json.dumps(event), InvocationType=kind
+        )
+        payload = answer["Payload"].read()
+        found = json.loads(payload) if payload else None
+        assert "FunctionError" not in answer, found
+        return found
+
+    def add_faults(self, *specs: str) -> None:
+        """Put faults in force beside the present ones."""
+        self.cloud.request("POST", FAULTS, list(specs))
+
+    def clear_faults(self) -> None:
+        """Put no fault in force."""
+        self.cloud.request("DELETE", FAULTS)
+
+    def operations(self) -> set[str]:
+        """Return the SageMaker operations called so far."""
+        return {entry["operation"] for entry in self.cloud.request("GET", OPERATIONS)}
+
+    def messages_to(self, queue_url: str) -> Iterable[dict[str, Any]]:
+        """Take what a queue holds, SNS's envelopes opened."""
+        while found := self.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                self.client("sqs").delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                yield json.loads(message["Body"])
+
+
+def object_created(run: Run, bucket: str, size: int = 1, etag: str = "0" * 32) -> dict[str, Any]:
+    """Return the event by which EventBridge tells of an object.
+
+    Its fields: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    """
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": "us-east-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": run.key, "size": size, "etag": etag, "version-id": run.version_id, "sequencer": "0062"},
+            "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "000000000000",
+            "source-ip-address": "127.0.0.1",
+            "reason": "PutObject",
+        },
+    }
+
+
+def eventually(
+    holds: Callable[[], Any], seconds: float, complaint: str = "it doesn't come to pass", *, every: float = 0.05
+) -> Any:
+    """Return what `holds` returns once it is true; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"{complaint} after {seconds:.0f} s"
+        time.sleep(every)
+    return found
