@@ -32,8 +32,16 @@ class Failure:
     execution: str
 
     @classmethod
-    def of_event(cls, event: dict[str, Any]) -> Self:
-        """Read what the state machine noted: the first error and, where cleaning up failed too, that one."""
+    def of_event(cls, event: dict[str, Any], error: dict[str, str]) -> Self:
+        """Read what the state machine noted.
+
+        Parameters
+        ----------
+        event
+            With ``run_id``, ``input``, ``execution`` and ``failure``: the phase and, where cleaning up failed too, why.
+        error
+            The first error: ``Error`` and ``Cause``.
+        """
         noted, source = event["failure"], event["input"]
         cleanup = noted.get("cleanup")
         return cls(
@@ -41,8 +49,8 @@ class Failure:
             input_uri=f"s3://{source['bucket']}/{source['key']}",
             version_id=source.get("version_id"),
             phase=noted["phase"],
-            error=noted["error"].get("Error", "Unknown"),
-            cause=_plain(noted["error"].get("Cause", "")),
+            error=error.get("Error", "Unknown"),
+            cause=_plain(error.get("Cause", "")),
             cleanup=f"{cleanup.get('Error')}: {_plain(cleanup.get('Cause', ''))}" if cleanup else None,
             execution=event["execution"]["Id"],
         )

@@ -5,6 +5,7 @@ failed task again. Redriven, this task returns the phase at which the run goes o
 """
 
 import json
+from operator import itemgetter
 from typing import Any
 
 from jobs.failure import Failure
@@ -21,7 +22,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     noted = event["failure"]
     if redrives_of(event["execution"]) > redrives_of(noted["execution"]):
         return {"phase": noted["phase"]}
-    failure = Failure.of_event(event)
+    failure = Failure.of_event(event, _first_error(noted["error"], event["execution"]["Id"]))
     document = json.dumps(failure.as_dict(), indent=2, ensure_ascii=False)
     Bucket(settings().results_bucket).write(RunLayout(failure.run_id).failure, document.encode(), "application/json")
     if failure.error == "InvalidCensus":
@@ -30,3 +31,16 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         TopicArn=settings().topic_arn, Subject=failure.subject[:100], Message=failure.message(settings())
     )
     raise named_error(failure.error, failure.cause)
+
+
+def _first_error(error: dict[str, Any], execution_arn: str) -> dict[str, Any]:
+    """Return the error of the shard that failed first, where the state machine knows only that shards failed."""
+    if error.get("Error") != "States.ExceedToleratedFailureThreshold":
+        return error
+    states = client("stepfunctions")
+    newest = sorted(states.list_map_runs(executionArn=execution_arn)["mapRuns"], key=itemgetter("startDate"))[-1]
+    failed = states.list_executions(mapRunArn=newest["mapRunArn"], statusFilter="FAILED")["executions"]
+    if not failed:
+        return error
+    shard = states.describe_execution(executionArn=min(failed, key=itemgetter("stopDate"))["executionArn"])
+    return {"Error": shard.get("error", error["Error"]), "Cause": shard.get("cause", error["Cause"])}

@@ -18,7 +18,9 @@ _PART_BYTES = 8 * 1024 * 1024
 def reader(bucket: str, key: str, version_id: str | None) -> BufferedIOBase:
     """Open one version of an object for reading."""
     try:
-        return smart_open.s3.open(bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3"))
+        return smart_open.s3.open(
+            bucket, key, "rb", version_id=version_id, buffer_size=_READ_BYTES, client=client("s3")
+        )
     except OSError as error:  # smart_open's own; what AWS answered is inside
         raise getattr(error, "backend_error", error) from error
 
