@@ -218,12 +218,12 @@ def _write_shards(
         shards = _Shards(len(features), sink, regions)
         for cells in table:
             numbers = {column.index: cells.numbers(column.index, table.decimal_mark) for column in features}
-            empty = [numbers[i].empty if i in numbers else cells.empty(i) for i in table.header.named]
-            complete = np.flatnonzero(~any_of(empty, len(cells)))
+            incomplete = any_of(numbers[i].empty if i in numbers else cells.empty(i) for i in table.header.named)
+            complete = np.arange(len(cells)) if incomplete is None else np.flatnonzero(~incomplete)
             rows = np.empty((len(complete), len(features)), np.float32)
             for place, column in enumerate(features):
                 values = numbers[column.index].values
-                scaled = column.scaled(values if len(complete) == len(cells) else values[complete])
+                scaled = column.scaled(values if incomplete is None else values[complete])
                 sums[place] += scaled.sum()
                 rows[:, place] = scaled
             shards.add(rows, *cells.csv_lines(table.header.region_columns, complete))

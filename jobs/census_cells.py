@@ -120,7 +120,7 @@ class Cells:
         start, end = self._bounds(column)
         length = end - start
         values, odd = _parse_words(self._words[end - _WORD], length, ord(decimal_mark))
-        empty = length == 0 if not length.all() else None
+        empty = length == 0 if length.min(initial=1) == 0 else None
         if length.max(initial=0) > _WORD:
             odd = length > _WORD if odd is None else odd | (length > _WORD)
         text = None
@@ -285,22 +285,33 @@ def _parse_words(word: Words, length: Index, decimal_mark: int) -> tuple[Floats,
     """
     word ^= _ZEROS  # a digit's byte is now its value
     word &= _OWN_BYTES.take(length, mode="clip")
-    mark_byte = None
-    odd = _over_nine(word)
-    if odd.any():
-        mark = _first_bytes_equal(word, decimal_mark ^ 0x30)
-        below = (mark >> _SEVEN) - _ONE  # the bits before the mark's byte; all where there is none
+    mark = decimal_mark ^ 0x30
+    byte = int(word[0]).to_bytes(_WORD, "little").find(mark) if len(word) else -1
+    alone: Mask | None = None  # a mark without digits is no number
+    divisor: Floats | float = 1.0
+    if byte >= 0 and ((word & _U(0xFF << 8 * byte)) == _U(mark << 8 * byte)).all():
+        # All have as many decimals as the first: so do most columns.
+        digits_before = word & _U((1 << 8 * byte) - 1)
+        digits_before <<= _BYTE
+        word &= _U(2**64 - (1 << 8 * byte + 8))
+        word |= digits_before
+        divisor = 10.0 ** (7 - byte)
+        alone = length == 1 if byte == _WORD - 1 else None
+    elif np.count_nonzero(_over_nine(word)):
+        first_mark = _first_bytes_equal(word, mark)
+        below = (first_mark >> _SEVEN) - _ONE  # the bits before the mark's byte; all where there is none
         mark_byte = np.bitwise_count(below) >> 3
         digits_before = (word & below) << _MOVE_UP.take(mark_byte)
-        word &= ~(mark << _ONE) + _ONE  # the bytes after the mark; none where there is none
+        word &= ~(first_mark << _ONE) + _ONE  # the bytes after the mark; none where there is none
         word |= digits_before
-        odd = _over_nine(word)
+        divisor = _DIVISOR.take(mark_byte)
+        alone = (length == 1) & (mark_byte < _WORD)
     values = _combine_digits(word).astype(np.float64)
-    if mark_byte is not None:
-        values /= _DIVISOR.take(mark_byte)
-        is_odd = (odd != 0) | ((length == 1) & (mark_byte < _WORD))  # a mark alone is no number
-        return values, is_odd if is_odd.any() else None
-    return values, None
+    values /= divisor
+    over = _over_nine(word)
+    if np.count_nonzero(over) == 0 and (alone is None or not alone.any()):
+        return values, None
+    return values, (over != 0) if alone is None else (over != 0) | alone
 
 
 def _over_nine(word: Words) -> Words:

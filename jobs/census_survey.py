@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,13 +75,10 @@ class Column:
         return scaled
 
 
-def any_of(masks: Sequence[Mask | None], length: int) -> Mask:
+def any_of(masks: Iterable[Mask | None]) -> Mask | None:
     """Say where any mask is set; ``None`` is a mask that is nowhere set."""
-    result = np.zeros(length, bool)
-    for mask in masks:
-        if mask is not None:
-            result |= mask
-    return result
+    given = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(given) if given else None
 
 
 class Survey:
@@ -174,16 +171,19 @@ class Survey:
         for problem in cells.ragged:
             self._problems.add(problem)
         self._problems.count("ragged_row", cells.ragged_rows - len(cells.ragged))
+        if not len(cells):
+            return
         numbers = {column.index: cells.numbers(column.index, decimal_mark) for column in self.columns}
         empty = {i: numbers[i].empty if i in numbers else cells.empty(i) for i in range(len(header.names))}
         for index, mask in empty.items():
             self._empty[index] += 0 if mask is None else int(np.count_nonzero(mask))
-        incomplete = any_of([empty[i] for i in header.named], len(cells))
+        incomplete = any_of(empty[i] for i in header.named)
+        dropped: list[int] = [] if incomplete is None else np.flatnonzero(incomplete).tolist()
         self.rows_read += len(cells)
-        self.rows_kept += len(cells) - int(np.count_nonzero(incomplete))
+        self.rows_kept += len(cells) - len(dropped)
         for column in self.columns:
             _take_in(column, cells, numbers[column.index], incomplete)
-        for record in np.flatnonzero(incomplete)[: SHOWN_OF_EACH_KIND - len(self.dropped_regions)].tolist():
+        for record in dropped[: SHOWN_OF_EACH_KIND - len(self.dropped_regions)]:
             names = [header.names[i] for i in header.named if (mask := empty[i]) is not None and mask[record]]
             self.dropped_regions.append(_dropped_region(header, cells, record, names))
 
@@ -237,7 +237,7 @@ class Survey:
         )
 
 
-def _take_in(column: Column, cells: Cells, numbers: Numbers, incomplete: Mask) -> None:
+def _take_in(column: Column, cells: Cells, numbers: Numbers, incomplete: Mask | None) -> None:
     """Add one block's cells to what is known of a column."""
     values = numbers.values
     empty = 0 if numbers.empty is None else int(np.count_nonzero(numbers.empty))
@@ -246,12 +246,19 @@ def _take_in(column: Column, cells: Cells, numbers: Numbers, incomplete: Mask) -
     column.numbers += len(cells) - empty - texts
     if numbers.text is not None:
         _note(column, "not_a_number", cells, numbers.text)
-    _note(column, "infinite", cells, np.isinf(values))
-    _note(column, "negative", cells, (values < 0) & np.isfinite(values))
-    complete = values[~incomplete] if incomplete.any() else values
-    if len(complete) and numbers.text is None:
-        column.minimum = min(column.minimum, float(complete.min()))
-        column.maximum = max(column.maximum, float(complete.max()))
+    if empty or texts:
+        least, most = np.fmin.reduce(values), np.fmax.reduce(values)  # these pass over NaN, at three times the price
+    else:
+        least, most = values.min(), values.max()
+    if least < 0 or np.isinf(most):
+        _note(column, "infinite", cells, np.isinf(values))
+        _note(column, "negative", cells, (values < 0) & np.isfinite(values))
+    if incomplete is not None:
+        complete = values[~incomplete]
+        least, most = complete.min(initial=np.inf), complete.max(initial=-np.inf)
+    if not texts:
+        column.minimum = min(column.minimum, float(least))
+        column.maximum = max(column.maximum, float(most))
 
 
 def _note(column: Column, kind: str, cells: Cells, where: Mask) -> None:

@@ -1,7 +1,7 @@
 """Whatever bytes a census CSV comes in, as blocks of whole records in UTF-8.
 
 Read safely: UTF-8 with and without a byte order mark, UTF-16 and UTF-32, Windows-1252, gzip, and every line ending.
-All else is refused with one problem that says what the file seems to be. A block is about a megabyte, so memory
+All else is refused with one problem that says what the file seems to be. A block is about two megabytes, so memory
 doesn't grow with the file, however far gzip expands it.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from jobs.census_problems import Problem, UnreadableText
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 MAX_RECORD_BYTES = 1 << 20
 
 _SAVE_AS_CSV = "save the table as CSV and upload that"

@@ -184,7 +184,7 @@ CASES = {
     ),
     "JSON": (
         '[["NAME","B01001_001E"],["Alabama","5"]]',
-        'the file is a web page, XML or JSON: it starts with \'[["NAME","B01001_001E"],["Alabama","5"]\'; ' + AS_CSV,
+        'the file is a web page, XML or JSON: it starts with \'[["NAME","B01001_001E"],["Alabama","5"]]\'; ' + AS_CSV,
     ),
     "binary data": (
         bytes(range(256)),

@@ -1,0 +1,217 @@
+"""Prepare against the notebook's way: row 3 of ``make bench``. ``python -m bench.prepare`` prints a JSON list.
+
+The notebook reads with pandas, drops incomplete rows, scales with scikit-learn's MinMaxScaler and encodes with the
+SageMaker SDK, one row at a time. The SDK lives in the conformance environment, so each part runs in a process of its
+own, where only the part itself is timed: neither the start of a process nor an import counts for or against anyone.
+"""
+
+import io
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+ROOT = Path(__file__).parents[1]
+CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
+SIZES = {3_220: 7, 100_000: 5, 1_000_000: 3}
+"""Rows of the compared files, and how often ours is run on each."""
+STREAMED = (1_000_000, 10_000_000)
+"""Rows made on the fly, to compare the memory they take."""
+CLUSTERS = 8
+
+Row = dict[str, Any]
+
+
+def measure() -> list[Row]:
+    """Measure Prepare and the notebook's way on the same synthetic files, and Prepare's memory on larger ones.
+
+    Returns
+    -------
+    list
+        One row a size: ``name``, ``reference``, ``rows``, ``seconds`` (median of ours), ``reference_seconds``,
+        ``ratio`` of the two, ``mb_per_s`` (10^6 bytes of CSV a second, both passes together), ``peak_rss_mb`` (of our
+        process). The last row compares ten million rows with one million: its reference is ten times the latter's
+        seconds, and ``rss_ratio`` the quotient of the peak memories.
+
+    Raises
+    ------
+    AssertionError
+        When ours gives other values than the notebook's way.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        return [*(_compared(rows, Path(directory)) for rows in SIZES), _streamed()]
+
+
+def _compared(rows: int, directory: Path) -> Row:
+    source, ours_matrix, their_matrix = (directory / name for name in ("census.csv", "ours.npy", "theirs.npy"))
+    with source.open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "bench.prepare", "generate", str(rows)], stdout=file, check=True, cwd=ROOT
+        )
+    ours = _in_process(sys.executable, "ours", source, SIZES[rows], ours_matrix)
+    theirs = _in_process(sys.executable, "notebook", source, their_matrix)
+    theirs["seconds"] += _in_process(CONFORMANCE_PYTHON, "sdk", their_matrix)["seconds"]
+    _in_process(sys.executable, "check", ours_matrix, their_matrix)
+    return {
+        "name": f"prepare, {rows:,} rows",
+        "reference": "pandas read_csv, dropna, MinMaxScaler, sagemaker 2's write_numpy_to_dense_tensor",
+        "rows": rows,
+        "seconds": round(ours["seconds"], 4),
+        "reference_seconds": round(theirs["seconds"], 4),
+        "ratio": round(theirs["seconds"] / ours["seconds"], 2),
+        "mb_per_s": round(source.stat().st_size / ours["seconds"] / 1e6, 1),
+        "peak_rss_mb": round(ours["peak_rss_mb"], 1),
+    }
+
+
+def _streamed() -> Row:
+    few, many = (_in_process(sys.executable, "streamed", rows) for rows in STREAMED)
+    times = STREAMED[1] // STREAMED[0]
+    return {
+        "name": f"prepare, {STREAMED[1]:,} rows made on the fly",
+        "reference": f"{times} times {STREAMED[0]:,} rows made on the fly",
+        "rows": STREAMED[1],
+        "seconds": round(many["seconds"], 2),
+        "reference_seconds": round(few["seconds"] * times, 2),
+        "ratio": round(few["seconds"] * times / many["seconds"], 2),
+        "mb_per_s": round(many["bytes"] / many["seconds"] / 1e6, 1),
+        "peak_rss_mb": round(many["peak_rss_mb"], 1),
+        "rss_ratio": round(many["peak_rss_mb"] / few["peak_rss_mb"], 3),
+    }
+
+
+def _in_process(python: Path | str, part: str, *arguments: object) -> dict[str, Any]:
+    """Run one of the parts below in a process of its own, and return what it measured."""
+    command = [str(python), "-m", "bench.prepare", part, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT, text=True)
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+# --- the parts, each in its own process --------------------------------------------------------------------
+
+
+class _Discard:
+    """A sink that keeps nothing, as S3 keeps nothing in our memory; optionally the shards, to check them."""
+
+    def __init__(self, keep: bool = False) -> None:
+        self._keep = keep
+        self.shards: list[bytes] = []
+
+    @contextmanager
+    def open(self, name: str) -> Iterator["_File"]:
+        yield _File(self.shards if self._keep and name.startswith("train/") else None)
+
+
+class _File:
+    def __init__(self, kept: list[bytes] | None) -> None:
+        self._kept = kept
+
+    def write(self, data: bytes) -> None:
+        if self._kept is not None:
+            self._kept.append(data)
+
+
+def ours(source: str, repeats: str, matrix: str) -> dict[str, Any]:
+    """Time Prepare from and to files that cost nothing; afterwards save what it made, for the check."""
+    import numpy as np  # noqa: PLC0415 - each part imports only what it measures
+
+    from jobs import census, recordio  # noqa: PLC0415
+
+    def run(sink: _Discard) -> None:
+        census.prepare(lambda: Path(source).open("rb"), sink, minimum_rows=CLUSTERS)  # noqa: SIM115
+
+    seconds = statistics.median(_seconds(lambda: run(_Discard())) for _ in range(int(repeats)))
+    peak = _peak_rss_mb()
+    kept = _Discard(keep=True)
+    run(kept)
+    np.save(matrix, np.concatenate([recordio.decode(shard) for shard in kept.shards]))
+    return {"seconds": seconds, "peak_rss_mb": peak}
+
+
+def notebook(source: str, matrix: str) -> dict[str, Any]:
+    """Time what the notebook did before encoding."""
+    import numpy as np  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+    from sklearn.preprocessing import MinMaxScaler  # noqa: PLC0415
+
+    start = time.perf_counter()
+    table = pd.read_csv(source, header=0, delimiter=",").dropna(axis=0)
+    table.index = table["State"] + "-" + table["County"]
+    table = table.drop(columns=[table.columns[0], "State", "County"])
+    scaled = pd.DataFrame(MinMaxScaler().fit_transform(table.astype(float)), columns=table.columns, index=table.index)
+    values = scaled.values.astype("float32")
+    seconds = time.perf_counter() - start
+    np.save(matrix, values)
+    return {"seconds": seconds}
+
+
+def sdk(matrix: str) -> dict[str, Any]:
+    """Time the SDK's encoder; runs in the conformance environment."""
+    import numpy as np  # noqa: PLC0415
+
+    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+    from sagemaker.amazon.common import write_numpy_to_dense_tensor  # noqa: PLC0415
+
+    values = np.load(matrix)
+    return {"seconds": _seconds(lambda: write_numpy_to_dense_tensor(io.BytesIO(), values))}
+
+
+def check(ours_matrix: str, their_matrix: str) -> dict[str, Any]:
+    """Compare the two ways' values: they may differ by float32's rounding."""
+    import numpy as np  # noqa: PLC0415
+
+    np.testing.assert_allclose(np.load(ours_matrix), np.load(their_matrix), rtol=0, atol=2e-7)
+    return {}
+
+
+def streamed(rows: str) -> dict[str, Any]:
+    """Time Prepare on rows that another process makes while they are read."""
+    from jobs import census  # noqa: PLC0415
+
+    def open_source() -> BinaryIO:
+        command = [sys.executable, "-m", "bench.prepare", "generate", rows]
+        generator = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        assert generator.stdout is not None
+        return generator.stdout  # type: ignore[return-value]
+
+    start = time.perf_counter()
+    prepared = census.prepare(open_source, _Discard(), minimum_rows=CLUSTERS)
+    seconds = time.perf_counter() - start
+    assert prepared.rows_read == int(rows)
+    return {"seconds": seconds, "bytes": prepared.source["bytes"], "peak_rss_mb": _peak_rss_mb()}
+
+
+def generate(rows: str) -> None:
+    """Write a synthetic census to standard output."""
+    from local import sample  # noqa: PLC0415
+
+    sys.stdout.buffer.writelines(sample.stream(int(rows)))
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _peak_rss_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    parts: dict[str, Callable[..., Any]] = {
+        part.__name__: part for part in (ours, notebook, sdk, check, streamed, generate)
+    }
+    if len(sys.argv) == 1:
+        print(json.dumps(measure(), indent=2))
+    elif (measured := parts[sys.argv[1]](*sys.argv[2:])) is not None:
+        print(json.dumps(measured))
