@@ -123,9 +123,11 @@ def _set_environment(settings: ServerSettings) -> None:
 
 def _install(settings: ServerSettings, host: Any) -> None:
     from local import ministack_fixes  # noqa: PLC0415
-    from local.sagemaker import service  # noqa: PLC0415
 
     ministack_fixes.apply(host, Path(settings.directory, DECISIONS) if settings.record_calls else None)
+    # Only now: what it takes from ministack is then mended.
+    from local.sagemaker import service  # noqa: PLC0415
+
     service.install(**settings.twin)
 
 

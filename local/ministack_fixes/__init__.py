@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from local.function_processes import FunctionHost
-from local.ministack_fixes import decisions, events, functions, object_events, objects, workflows
+from local.ministack_fixes import decisions, events, functions, metrics, object_events, objects, workflows
 
 
 def apply(host: FunctionHost, record: Path | None) -> None:
@@ -29,3 +29,4 @@ def apply(host: FunctionHost, record: Path | None) -> None:
     events.apply()
     object_events.apply()
     objects.apply()
+    metrics.apply()

@@ -20,6 +20,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from local.function_processes import EnvironmentProcess, FunctionHost
+from local.ministack_fixes import roles
 
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
 
@@ -29,6 +30,7 @@ def apply(host: FunctionHost) -> None:
     run_python_functions_under_the_runtime_api()
     give_functions_the_variables_lambda_sets()
     prepare_code_once_per_version()
+    log_under_the_functions_role()
     fork_instead_of_starting_an_interpreter(host)
 
 
@@ -160,6 +162,26 @@ def prepare_code_once_per_version() -> None:
         return str(directory)
 
     lambda_svc._provided_runtime_code_dir = code_dir
+
+
+def log_under_the_functions_role() -> None:
+    """Let a function's output get to CloudWatch Logs only if its role may put it there, as on AWS."""
+    original: Callable[..., None] = lambda_svc._emit_lambda_logs
+
+    def emit(func: dict[str, Any], *args: Any, **keywords: Any) -> None:
+        config = func.get("config") or func
+        region, account = config["FunctionArn"].split(":")[3:5]
+        group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+        stream = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{config.get('Version', '$LATEST')}"
+        try:
+            for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+                roles.check(config["Role"], action, stream)
+        except roles.Denied as denied:
+            lambda_svc.logger.warning("no logs of %s: %s", config["FunctionName"], denied)
+        else:
+            original(func, *args, **keywords)
+
+    lambda_svc._emit_lambda_logs = emit
 
 
 def fork_instead_of_starting_an_interpreter(host: FunctionHost) -> None:

@@ -32,6 +32,9 @@ def stack(cloud: Cloud, assembly: Path) -> Outputs:
     return deploy(cloud, assembly)
 
 
+_LOGS = {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"}
+
+
 @dataclass
 class Workshop:
     """Makes small functions, roles and state machines of a test's own, through AWS's API."""
@@ -56,7 +59,7 @@ class Workshop:
         options = {"Timeout": 10, "MemorySize": 256, "Runtime": "python3.12", **options}
         self.cloud.client("lambda").create_function(
             FunctionName=name,
-            Role=self.role(*statements),
+            Role=self.role(_LOGS, *statements),
             Handler="index.handler",
             Code={"ZipFile": buffer.getvalue()},
             **options,

@@ -556,6 +556,26 @@ class TestObjects:
         assert virtual.get_object(**where)["Body"].read() == b"content"
 
 
+class TestMetrics:
+    def test_a_role_may_write_to_the_namespaces_it_is_granted(self, workshop: Workshop) -> None:
+        code = """
+            import boto3
+            def handler(event, context):
+                data = [{"MetricName": "m", "Value": 1.0}]
+                boto3.client("cloudwatch").put_metric_data(Namespace=event, MetricData=data)
+            """
+        narrow = {"Condition": {"StringEquals": {"cloudwatch:namespace": "Mine"}}}
+        grant = {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", **narrow}
+        function = workshop.function(code, grant)
+        assert workshop.invoke(function, "Mine") is None
+        assert "not authorized" in workshop.invoke(function, "Other")["errorMessage"]
+
+    def test_what_was_written_can_be_read(self, cloud: Cloud) -> None:
+        cloudwatch, name = cloud.client("cloudwatch"), uuid.uuid4().hex
+        cloudwatch.put_metric_data(Namespace="Mine", MetricData=[{"MetricName": name, "Value": 2.0}])
+        assert [metric["MetricName"] for metric in cloudwatch.list_metrics(MetricName=name)["Metrics"]] == [name]
+
+
 class TestTheMachinesRole:
     def test_a_function_is_invoked_only_if_the_role_allows_it(self, workshop: Workshop) -> None:
         function = workshop.function("def handler(event, context): return 1")
