@@ -1,9 +1,10 @@
 """Faults to inject into the embedded SageMaker and S3, told in one line each.
 
 A fault reads `Target[@name]:fault[=value][*times]`, for example `CreateEndpoint@kmeans:throttle*3`. The target is an
-operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), or the life of a resource (`TrainingJob`,
-`Endpoint`). `@name` limits it to resources whose name (S3: `bucket/key`) contains the text, in which `*` stands for any
-text; `*times` ends it after so many strikes (default: never).
+operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), the life of a resource (`TrainingJob`,
+`Endpoint`), or a state of a state machine (`State.Publish`). `@name` limits it to resources whose name (S3:
+`bucket/key`) contains the text, in which `*` stands for any text; `*times` ends it after so many strikes (default:
+never).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ LIFE_FAULTS = {
     "stuck_deleting": _NO,  # an endpoint stays Deleting while the fault is in force
     "slow": _YES,  # takes so many seconds more
 }
+STATE_FAULTS = {"slow": _YES}  # seconds that an execution is held in the state
 LIVES = ("TrainingJob", "Endpoint")
 
 _LIFTED_POLL_SECONDS = 0.2
@@ -124,12 +126,14 @@ def _faults_of(target: str, operations: set[str], spec: str) -> dict[str, str]:
         return LIFE_FAULTS
     if target.startswith("s3."):
         return S3_FAULTS
+    if target.startswith("State."):
+        return STATE_FAULTS
     if target == "InvokeEndpoint":
         return OPERATION_FAULTS | INVOCATION_FAULTS
     if target in operations:
         return OPERATION_FAULTS
     known = ", ".join([*sorted(operations), *LIVES])
-    raise FaultSpecError(f"fault {spec!r}: there is no {target!r}; there are {known} and s3.<operation>")
+    raise FaultSpecError(f"fault {spec!r}: there is no {target!r}; there are {known}, s3.<operation> and State.<name>")
 
 
 class Faults:

@@ -19,7 +19,7 @@ from ministack import app
 from ministack.core import iam_actions, responses, router
 from ministack.services import stepfunctions, tagging
 
-from local.sagemaker import s3_faults
+from local.sagemaker import s3_faults, state_faults
 from local.sagemaker.backstage import Backstage
 from local.sagemaker.containers import ContainerHost
 from local.sagemaker.control_route import ControlRoute
@@ -209,6 +209,7 @@ def install(
     _register_permissions(twin)
     _register_step_functions()
     s3_faults.install(twin.faults)
+    state_faults.install(twin.faults)
     ControlRoute(twin.faults, twin.ledger).install()
     twin.containers.warm_up()
     threading.Thread(target=_warm_up, daemon=True, name="sagemaker-warm-up").start()
