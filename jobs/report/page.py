@@ -19,6 +19,17 @@ from jobs.wording import Feature, Kind
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6
+_ABBREVIATIONS = {
+    "arn": "ARN",
+    "etag": "ETag",
+    "id": "ID",
+    "k": "k",
+    "kmeans": "k-means",
+    "kms": "KMS",
+    "pca": "PCA",
+    "sha256": "SHA-256",
+    "uri": "URI",
+}
 
 
 @dataclass(frozen=True)
@@ -237,5 +248,5 @@ def _millions(people: int) -> str:
 
 def _spoken(key: str) -> str:
     """Write a manifest's key for people: billable_training_seconds -> Billable training seconds."""
-    words = str(key).replace("_", " ")
+    words = " ".join(_ABBREVIATIONS.get(word, word) for word in str(key).split("_"))
     return words[:1].upper() + words[1:]

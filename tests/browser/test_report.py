@@ -108,6 +108,20 @@ class TestTheme:
         watched.page.close()
 
 
+class TestTooltips:
+    def test_pointing_at_a_county_tells_its_name_and_segment(self, page: Page) -> None:
+        county = page.locator(".map path[aria-label='San Bernardino, California']")
+        county.scroll_into_view_if_needed()
+        box = county.bounding_box()
+        assert box is not None
+        for step in (0.45, 0.5):
+            page.mouse.move(box["x"] + step * box["width"], box["y"] + step * box["height"])
+        tooltip = page.locator("#vg-tooltip-element.visible")
+        tooltip.wait_for()
+        assert "San Bernardino, California" in tooltip.inner_text()
+        page.mouse.move(0, 0)
+
+
 class TestFiltering:
     def test_a_hidden_segment_turns_grey_and_leaves_the_table(self, page: Page) -> None:
         fill = "paths => new Set(paths.map(path => getComputedStyle(path).fill)).size"
