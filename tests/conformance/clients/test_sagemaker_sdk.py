@@ -28,7 +28,7 @@ def session() -> Any:
 
 
 @pytest.fixture
-def estimator(session: Any, role: str, request: pytest.FixtureRequest) -> Any:
+def estimator(session: Any, role: str) -> Any:
     def make(kind: Any, count: int = 1, **hyperparameters: Any) -> Any:
         return kind(
             role=role,
@@ -120,24 +120,22 @@ class TestPca:
         ]
         np.testing.assert_allclose(answer, expected, atol=1e-4)
 
-    def test_two_instances_with_sharded_records_give_the_same_components(
-        self, estimator: Any, matrix: Any, tmp_path: Path
+    def test_a_sharded_job_of_two_instances_is_attached_to_by_name(
+        self, estimator: Any, session: Any, matrix: Any, tmp_path: Path
     ) -> None:
-        models = []
-        for count in (1, 2):
-            pca = estimator(PCA, count=count, num_components=3)
-            pca.fit(pca.record_set(matrix))
-            (tmp_path / str(count)).mkdir()
-            models.append(artifact(pca.model_data, tmp_path / str(count)))
-        for name in ("s", "mean"):
-            np.testing.assert_allclose(models[0][name].asnumpy(), models[1][name].asnumpy(), rtol=1e-4, atol=1e-5)
-
-    def test_a_job_is_attached_to_by_name(self, estimator: Any, session: Any, matrix: Any) -> None:
-        pca = estimator(PCA, num_components=2, algorithm_mode="randomized", subtract_mean=True, extra_components=3)
+        pca = estimator(PCA, count=2, num_components=3, algorithm_mode="regular", extra_components=3)
         pca.fit(pca.record_set(matrix), mini_batch_size=100)
+
         again = PCA.attach(pca.latest_training_job.name, sagemaker_session=session)
+        assert (again.num_components, again.algorithm_mode, again.extra_components) == (3, "regular", 3)
         assert again.model_data == pca.model_data
-        assert (again.num_components, again.algorithm_mode, again.extra_components) == (2, "randomized", 3)
+
+        # each instance saw half of the rows, and together they found what one finds in all
+        model = artifact(again.model_data, tmp_path)
+        mean = matrix.mean(axis=0)
+        np.testing.assert_allclose(model["mean"].asnumpy()[0], mean, atol=1e-5)
+        singular = np.linalg.svd(matrix - mean, compute_uv=False)[:3]
+        np.testing.assert_allclose(model["s"].asnumpy(), singular[::-1], rtol=1e-4)
 
     def test_a_job_that_fails_says_why(self, estimator: Any, matrix: Any) -> None:
         pca = estimator(PCA, num_components=7)  # of six features
@@ -167,16 +165,13 @@ class TestKMeans:
         predictions = predictor.predict(matrix[:5])["predictions"]
         assert [entry["closest_cluster"] for entry in predictions] == distances[:5].argmin(axis=1).tolist()
 
-    def test_final_metrics_are_described(self, estimator: Any, session: Any, matrix: Any) -> None:
+    def test_a_finished_job_tells_its_metrics_and_gives_a_model(
+        self, estimator: Any, session: Any, role: str, deployed: Any, matrix: Any
+    ) -> None:
         kmeans = estimator(KMeans, k=2, epochs=2, init_method="kmeans++", eval_metrics=["msd", "ssd"])
         kmeans.fit(kmeans.record_set(matrix), logs=False)
         metrics = session.describe_training_job(kmeans.latest_training_job.name)["FinalMetricDataList"]
         assert {"train:msd", "train:ssd"} <= {metric["MetricName"] for metric in metrics}
 
-    def test_a_model_is_made_of_an_artifact(
-        self, estimator: Any, session: Any, role: str, deployed: Any, matrix: Any
-    ) -> None:
-        kmeans = estimator(KMeans, k=3)
-        kmeans.fit(kmeans.record_set(matrix), logs=False)
         predictor = deployed(KMeansModel(kmeans.model_data, role, sagemaker_session=session))
         assert label(predictor.predict(matrix[:3]), "closest_cluster").shape == (3, 1)
