@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from local.server import BUSY_PORT_EXIT, SETTINGS_VARIABLE, ServerSettings
 if TYPE_CHECKING:
     import boto3
 
+RECORDS_VARIABLE = "EMBEDDED_AWS_RECORDS"
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 _START_SECONDS = 60.0
@@ -80,8 +81,9 @@ class Cloud:
         record_calls: bool = True,
         wait_scale: float = 0.02,
         region: str = REGION,
+        pace: str = "",
+        faults: Iterable[str] = (),
         detached: bool = False,
-        **twin: Any,
     ) -> Cloud:
         """Start an embedded AWS and return once it answers.
 
@@ -99,8 +101,10 @@ class Cloud:
             Seconds that a state machine's waited second takes.
         detached
             Whether it outlives this process; otherwise it ends with it, however that ends.
-        twin
-            Settings of the embedded SageMaker, such as ``pace`` and ``faults``.
+        pace
+            How long SageMaker's jobs and endpoints take, as :meth:`local.sagemaker.pace.Pace.parse` reads it.
+        faults
+            What goes wrong, as :mod:`local.sagemaker.faults` reads it.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class Cloud:
             auth=auth,
             wait_scale=wait_scale,
             record_calls=record_calls,
-            twin=twin,
+            twin={"pace": pace, "faults": list(faults)},
         )
         process = _spawn(settings, directory / "server.log", detached=detached)
         cloud = cls(
@@ -209,7 +213,16 @@ class Cloud:
         return json.loads(answer) if answer else None
 
     def stop(self) -> None:
-        """Stop the server with all that it has started; a second call does nothing."""
+        """Stop the server with all that it has started; a second call does nothing.
+
+        Where ``EMBEDDED_AWS_RECORDS`` names a directory, what IAM has decided about the deployed stacks'
+        roles is put there first, for :mod:`local.permissions`.
+        """
+        records = os.environ.get(RECORDS_VARIABLE)
+        if records and self._healthy(timeout=5):
+            from local.permissions import collect_all  # noqa: PLC0415  # it needs this module
+
+            collect_all(self, Path(records))
         if self._process is not None:
             _end(self._process)
         else:

@@ -42,7 +42,7 @@ class FunctionHost:
             theirs.close()
             os.close(writer)
         ours.sendall(json.dumps(dict(variables)).encode() + b"\n")
-        return EnvironmentProcess(ours, os.fdopen(reader, "rb"), memory_mb)
+        return EnvironmentProcess(ours, os.fdopen(reader, "rb"), memory_mb, variables)
 
     def stop(self) -> None:
         """End the host and every environment that it has forked."""
@@ -66,9 +66,12 @@ class EnvironmentProcess:
         Everything the function writes.
     memory_mb
         The function's memory size; beyond it the process is killed, as on AWS.
+    variables
+        The process's environment variables.
     """
 
-    def __init__(self, owner: socket.socket, stdout: BinaryIO, memory_mb: int) -> None:
+    def __init__(self, owner: socket.socket, stdout: BinaryIO, memory_mb: int, variables: Mapping[str, str]) -> None:
+        self.variables = variables
         self.stdout = stdout
         self.returncode: int | None = None
         self._owner = owner

@@ -101,6 +101,17 @@ def compare(grants: Iterable[Grant], decisions: Iterable[Decision], reasons: Map
     )
 
 
+def collect_all(cloud: Cloud, into: Path) -> None:
+    """As :func:`collect`, for every stack that is there."""
+    if not (cloud.directory / DECISIONS).exists():
+        return
+    complete = ["CREATE_COMPLETE", "UPDATE_COMPLETE"]
+    pages = cloud.client("cloudformation").get_paginator("list_stacks").paginate(StackStatusFilter=complete)
+    for page in pages:
+        for stack in page["StackSummaries"]:
+            collect(cloud, stack["StackName"], into)
+
+
 def collect(cloud: Cloud, stack_name: str, into: Path) -> None:
     """Write the grants of a stack's roles and the decisions about them into a new file of a directory."""
     takers = dict(_takers(cloud, stack_name))

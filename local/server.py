@@ -126,9 +126,10 @@ def _install(settings: ServerSettings, host: Any) -> None:
 
     ministack_fixes.apply(host, Path(settings.directory, DECISIONS) if settings.record_calls else None)
     # Only now: what it takes from ministack is then mended.
+    from local import function_faults  # noqa: PLC0415
     from local.sagemaker import service  # noqa: PLC0415
 
-    service.install(**settings.twin)
+    function_faults.install(service.install(**settings.twin).faults)
 
 
 async def _serve(listener: socket.socket, directory: Path) -> None:

@@ -14,13 +14,16 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from local.function_processes import EnvironmentProcess, FunctionHost
 from local.ministack_fixes import roles
+
+if TYPE_CHECKING:
+    from local.function_faults import FunctionFaults
 
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
 
@@ -37,30 +40,55 @@ def apply(host: FunctionHost) -> None:
 class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
     """ministack's custom-runtime environment, with what AWS reports when a function's process dies."""
 
+    faults: FunctionFaults | None = None
     _last_process: EnvironmentProcess | None = None
 
     def invoke(self, event: Any, request_id: str, **keywords: Any) -> dict[str, Any]:
         """Run one invocation; see ``ProvidedWorker.invoke``."""
+        strike = self.faults.arm(self) if self.faults else None
+        try:
+            result = self._invoke(event, request_id, **keywords)
+        finally:
+            if self.faults and strike:
+                self.faults.disarm(strike)
+        payload = result.get("error_payload")
+        if not isinstance(payload, dict) or payload.get("errorType") not in ("Runtime.ExitError", "Sandbox.Timedout"):
+            return result
+        reason = payload["errorMessage"]
+        if strike and strike.struck and strike.fault.kind == "timeout":
+            payload["errorType"] = "Sandbox.Timedout"
+            reason = f"Task timed out after {self.config['Timeout']}.00 seconds"
+        elif payload["errorType"] == "Runtime.ExitError":
+            reason = f"Runtime exited with error: {self._end()}"
+        payload["errorMessage"] = f"RequestId: {request_id} Error: {reason}"
+        return result
+
+    @property
+    def app_id(self) -> str | None:
+        """What the process calls itself in its requests' user agent."""
+        process = self._proc
+        return process.variables["AWS_SDK_UA_APP_ID"] if process is not None else None
+
+    def kill_process(self) -> None:
+        """Kill the process, as if it had happened to it."""
+        process = self._proc
+        if process is not None:
+            process.kill()
+
+    def _invoke(self, event: Any, request_id: str, **keywords: Any) -> dict[str, Any]:
         try:
             result: dict[str, Any] = super().invoke(event, request_id, **keywords)
         except (lambda_runtime.ProvidedInitTimeout, lambda_runtime.ProvidedRuntimeError):
             raise
         except RuntimeError as error:
-            return self._failed_initialisation(error, request_id)
-        payload = result.get("error_payload")
-        if isinstance(payload, dict) and payload.get("errorType") in ("Runtime.ExitError", "Sandbox.Timedout"):
-            reason = payload["errorMessage"]
-            if payload["errorType"] == "Runtime.ExitError":
-                reason = f"Runtime exited with error: {self._end()}"
-            payload["errorMessage"] = f"RequestId: {request_id} Error: {reason}"
+            return self._failed_initialisation(error)
         return result
 
-    def _failed_initialisation(self, error: RuntimeError, request_id: str) -> dict[str, Any]:
+    def _failed_initialisation(self, error: RuntimeError) -> dict[str, Any]:
         """Report a module that can't be loaded by its exception's class, as AWS does."""
         payload = self._init_error
         if not isinstance(payload, dict):
-            message = f"RequestId: {request_id} Error: Runtime exited with error: {self._end()}"
-            payload = {"errorType": "Runtime.ExitError", "errorMessage": message}
+            payload = {"errorType": "Runtime.ExitError", "errorMessage": str(error)}
         # ministack has put the output until now into its exception's message.
         log = "\n".join(filter(None, [str(error), self._drain_stderr()]))
         self._teardown()

@@ -2,7 +2,7 @@
 
 A fault reads `Target[@name]:fault[=value][*times]`, for example `CreateEndpoint@kmeans:throttle*3`. The target is an
 operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), the life of a resource (`TrainingJob`,
-`Endpoint`), or a state of a state machine (`State.Publish`). `@name` limits it to resources whose name (S3:
+`Endpoint`), a function's process (`lambda.prepare`), or a state of a state machine (`State.Publish`). `@name` limits it to resources whose name (S3:
 `bucket/key`) contains the text, in which `*` stands for any text; `*times` ends it after so many strikes (default:
 never).
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 _SPEC = re.compile(
-    r"(?P<target>[A-Za-z0-9]+(\.[A-Za-z0-9]+)?)(@(?P<match>[^:]+))?"
+    r"(?P<target>[A-Za-z0-9]+(\.[A-Za-z0-9_-]+)?)(@(?P<match>[^:]+))?"
     r":(?P<kind>[a-z_0-9]+)(=(?P<value>.*?))?(\*(?P<times>\d+))?"
 )
 
@@ -44,6 +44,7 @@ LIFE_FAULTS = {
     "slow": _YES,  # takes so many seconds more
 }
 STATE_FAULTS = {"slow": _YES}  # seconds that an execution is held in the state
+FUNCTION_FAULTS = {"kill": _MAY, "timeout": _MAY, "oom": _MAY}  # after so many calls to AWS; see local.function_faults
 LIVES = ("TrainingJob", "Endpoint")
 
 _LIFTED_POLL_SECONDS = 0.2
@@ -115,6 +116,8 @@ def parse(spec: str, operations: Iterable[str]) -> Fault:
         raise FaultSpecError(f"fault {spec!r}: {kind!r} needs a value, such as {kind}=…")
     if allowed[kind] == _NO and value:
         raise FaultSpecError(f"fault {spec!r}: {kind!r} takes no value")
+    if target.startswith("lambda.") and value and not re.fullmatch(r"[1-9]\d*", value):
+        raise FaultSpecError(f"fault {spec!r}: {kind}={value!r} is not a number of calls from 1 up")
     if kind == "slow" and not re.fullmatch(r"\d+(\.\d+)?", value):
         raise FaultSpecError(f"fault {spec!r}: slow={value!r} is not a number of seconds")
     times = found["times"]
@@ -126,6 +129,8 @@ def _faults_of(target: str, operations: set[str], spec: str) -> dict[str, str]:
         return LIFE_FAULTS
     if target.startswith("s3."):
         return S3_FAULTS
+    if target.startswith("lambda."):
+        return FUNCTION_FAULTS
     if target.startswith("State."):
         return STATE_FAULTS
     if target == "InvokeEndpoint":
@@ -133,7 +138,9 @@ def _faults_of(target: str, operations: set[str], spec: str) -> dict[str, str]:
     if target in operations:
         return OPERATION_FAULTS
     known = ", ".join([*sorted(operations), *LIVES])
-    raise FaultSpecError(f"fault {spec!r}: there is no {target!r}; there are {known}, s3.<operation> and State.<name>")
+    raise FaultSpecError(
+        f"fault {spec!r}: there is no {target!r}; there are {known}, s3.<operation>, lambda.<function> and State.<name>"
+    )
 
 
 class Faults:
