@@ -103,7 +103,7 @@ def _map(document: SegmentsDocument) -> AnyChart:
             tooltip=[
                 alt.Tooltip("name:N", title="County"),
                 alt.Tooltip("segment:N", title="Segment"),
-                alt.Tooltip("distance:Q", title="Distance to its centroid", format=".2f"),
+                alt.Tooltip("distance:N", title="Distance"),
             ],
             description="name:N",
         )

@@ -30,11 +30,14 @@
     const counties = vega.read(topology, { type: "topojson", feature: "counties" });
     for (const county of counties) {
       const row = places.get(county.id);
-      if (row === undefined) Object.assign(county, { name: `${county.properties.name} (not in the data)`, label: null });
+      if (row === undefined) {
+        const name = `${county.properties.name} (not in the data)`;
+        Object.assign(county, { name, label: null, segment: "none", distance: "none" });
+      }
       else {
         const label = rows.label[row];
         const name = `${rows.county[row]}, ${rows.states[rows.state[row]]}`;
-        Object.assign(county, { name, label, segment: names.get(label), distance: rows.distance[row] });
+        Object.assign(county, { name, label, segment: names.get(label), distance: rows.distance[row].toFixed(2) });
       }
     }
     return { counties, states: vega.read(topology, { type: "topojson", mesh: "states" }) };
