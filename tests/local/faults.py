@@ -7,13 +7,14 @@ what carries its name, so that many cases run at a time in one embedded AWS.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ SETTINGS = {
     # Two types each, so that there is something to fall back to.
     "training_instance_types": ["ml.c4.xlarge", "ml.m5.large"],
     "hosting_instance_types": ["ml.t2.medium", "ml.m5.large"],
-    # A hundred polls, a tenth of a second apart; a teardown's deadline is in real time.
+    # A hundred polls, a quarter of a second apart; a teardown's deadline is in real time.
     "training_timeout_seconds": 500,
     "endpoint_timeout_seconds": 500,
     "teardown_timeout_seconds": 60,
@@ -43,6 +44,7 @@ TRAINING_TYPE, HOSTING_TYPE = "ml.c4.xlarge", "ml.t2.medium"
 
 THROTTLED, DENIED, BROKEN = "ThrottlingException", "AccessDeniedException", "ConnectionError"
 SDK = "SageMaker.SageMakerException"
+SHARD_FAILED = "States.ExceedToleratedFailureThreshold"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Case:
     Attributes
     ----------
     operation, fault
-        What is struck, by what: the table's columns.
+        What is struck, by what, one after the other: the table's columns.
     error
         How the execution must fail; None where it must succeed.
     given
@@ -79,7 +81,7 @@ class Case:
         """Its name in a list of tests."""
         given = f"({', '.join(self.given)})" if self.given else ""
         after = "-while-waiting" if self.after else ""
-        return f"{self.operation}{given}{after}-{self.fault}-{self.stage}"
+        return f"{self.operation}{given}{after}-{self.fault}{self.place}-{self.stage}".replace(" ", ",")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Outcome:
 
     Attributes
     ----------
+    never_struck
+        Faults of the case that never came about.
     left
         What SageMaker still had of it when its execution ended.
     never_removed
@@ -103,6 +107,7 @@ class Outcome:
     labels_correct: bool
     result_moved: bool
     input_there: bool
+    never_struck: list[str]
     left: list[str]
     never_removed: list[str]
 
@@ -120,6 +125,8 @@ class Outcome:
             found.append("a failed run wrote a result")
         if not self.input_there:
             found.append("the input is gone")
+        if self.never_struck:
+            found.append(f"{', '.join(self.never_struck)} never struck")
         if self.left and not self.case.janitor:
             found.append(f"left {', '.join(self.left)}")
         if self.never_removed:
@@ -139,58 +146,56 @@ def _every(operation: str, faults: dict[str, str | None], **more: Any) -> Iterat
             yield Case(operation, fault, stage, error, **more)
 
 
-# A fault that strikes five times outlasts botocore's own four attempts: the state machine must try again.
-_RECOVERED: dict[str, str | None] = {"throttle*5": None, "error*1": None, "reset*1": None}
-_LASTING: dict[str, str | None] = {"throttle": THROTTLED, "denied": DENIED}
+# Five throttles outlast botocore's own four attempts: the state machine must try again.
+_PASSING = "throttle*5 error*1 unavailable*1 reset*1"
+_READ: dict[str, str | None] = {_PASSING: None, "throttle": THROTTLED, "denied": DENIED}
+# Done, but the answer is lost: the next attempt finds it done.
+_CHANGE: dict[str, str | None] = {f"lost*1 {_PASSING}": None, "throttle": THROTTLED, "denied": DENIED}
 
 
 def _launches() -> Iterator[Case]:
-    once = {**_RECOVERED, "lost*1": None, "slow=1": None}
-    always = {**_LASTING, "unavailable": "ServiceUnavailable", "invalid": "ValidationException", "reset": BROKEN}
-    quota = {"limit": "ResourceLimitExceeded"}
-    yield from _every("CreateTrainingJob", {**once, **always, **quota, f"quota={TRAINING_TYPE}": None})
-    yield from _every("CreateModel", {**once, **always})
-    yield from _every("CreateEndpointConfig", {**once, **always})
-    yield from _every("CreateEndpoint", {**once, **always, **quota, f"quota={HOSTING_TYPE}": None})
+    create = _CHANGE | {"error": "InternalFailure", "invalid": "ValidationException", "reset": BROKEN}
+    limit = {"limit": "ResourceLimitExceeded"}
+    yield from _every("CreateTrainingJob", create | limit | {f"quota={TRAINING_TYPE}": None})
+    yield from _every("CreateModel", create)
+    yield from _every("CreateEndpointConfig", create)
+    yield from _every("CreateEndpoint", create | limit | {f"quota={HOSTING_TYPE}": None, "slow=1": None})
     # A launcher looks whether there is something already.
-    yield from _every("DescribeTrainingJob", {**_RECOVERED, **_LASTING})
-    yield from _every("DescribeEndpoint", {**_RECOVERED, **_LASTING})
+    yield from _every("DescribeTrainingJob", _READ)
+    yield from _every("DescribeEndpoint", _READ)
     # Where there is, it asks whose it is, and an endpoint's config for the instance type.
-    yield from _every("ListTags", {**_RECOVERED, **_LASTING}, given=("TrainingJob:capacity*1",))
-    yield from _every("DescribeEndpointConfig", {**_RECOVERED, **_LASTING}, given=("Endpoint:capacity*1",))
+    yield from _every("ListTags", _READ, given=("TrainingJob:capacity*1",))
+    yield from _every("DescribeEndpointConfig", _READ, given=("Endpoint:capacity*1",))
 
 
 def _waits() -> Iterator[Case]:
-    faults = {"throttle*3": None, "error*3": None, "reset*3": None, "throttle": SDK, "denied": SDK}
-    yield from _every("DescribeTrainingJob", faults, given=("TrainingJob:slow=2",), after="TrainingJob")
-    yield from _every("DescribeEndpoint", faults, given=("Endpoint:slow=2",), after="Endpoint")
+    faults = {"throttle*1 error*1 reset*1": None, "throttle": SDK, "denied": SDK}
+    yield from _every("DescribeTrainingJob", faults, given=("TrainingJob:slow=3",), after="TrainingJob")
+    yield from _every("DescribeEndpoint", faults, given=("Endpoint:slow=3",), after="Endpoint")
 
 
 def _inference() -> Iterator[Case]:
-    once = {**_RECOVERED, "slow=1": None, "lost*1": None, "model_error*1": None, "not_ready*5": None}
-    always = {**_LASTING, "model_error=no": "ModelError"}
-    failed = dict.fromkeys(always, "States.ExceedToleratedFailureThreshold")
-    yield from _every("InvokeEndpoint", {**once, **failed})
+    passing = {f"{_PASSING} lost*1 model_error*1 not_ready*1": None, "slow=1": None}
+    lasting = ("throttle", "denied", "unavailable", "reset", "model_error=no")
+    yield from _every("InvokeEndpoint", passing | dict.fromkeys(lasting, SHARD_FAILED))
 
 
 def _teardown() -> Iterator[Case]:
-    deletes = {**_RECOVERED, "lost*1": None}
-    for operation in ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"):
-        yield from _every(operation, deletes)
-        yield from _every(operation, _LASTING, janitor=True)
-    for operation in ("ListEndpoints", "ListEndpointConfigs", "ListModels", "ListTrainingJobs"):
-        yield from _every(operation, _RECOVERED)
-        yield from _every(operation, _LASTING, janitor=True)
+    deletes = ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel")
+    lists = ("ListEndpoints", "ListEndpointConfigs", "ListModels", "ListTrainingJobs")
+    for operation in (*deletes, *lists):
+        for fault, error in (_CHANGE if operation in deletes else _READ).items():
+            yield from _every(operation, {fault: error}, janitor=error is not None)
     # A job that runs when its run fails is stopped.
-    stuck, timed_out = ("TrainingJob:stuck",), "TrainingJobTimedOut"
-    yield from _every("StopTrainingJob", dict.fromkeys(deletes, timed_out), given=stuck)
-    yield from _every("StopTrainingJob", dict.fromkeys(_LASTING, timed_out), given=stuck, janitor=True)
+    for fault, error in _CHANGE.items():
+        timed_out: dict[str, str | None] = {fault: "TrainingJobTimedOut"}
+        yield from _every("StopTrainingJob", timed_out, given=("TrainingJob:stuck",), janitor=error is not None)
 
 
 def _lives() -> Iterator[Case]:
-    both = {"slow=2": None, "capacity*1": None, "capacity": "InsufficientCapacity"}
-    yield from _every("TrainingJob", {**both, "failed=why": "TrainingJobFailed", "stuck": "TrainingJobTimedOut"})
-    yield from _every("Endpoint", {**both, "failed=why": "EndpointFailed"})
+    both: dict[str, str | None] = {"slow=2": None, "capacity*1": None, "capacity": "InsufficientCapacity"}
+    yield from _every("TrainingJob", both | {"failed=why": "TrainingJobFailed", "stuck": "TrainingJobTimedOut"})
+    yield from _every("Endpoint", both | {"failed=why": "EndpointFailed"})
     yield from _every("Endpoint", {"stuck": "EndpointTimedOut", "stuck_deleting": "TeardownTimedOut"}, janitor=True)
 
 
@@ -198,9 +203,9 @@ _WRITTEN = {"pca": "/projected/", "kmeans": "/labeled/"}
 
 
 def _storage() -> Iterator[Case]:
-    failed = "States.ExceedToleratedFailureThreshold"
+    faults = {"slowdown*5 error*1 reset*1": None, "denied": SHARD_FAILED}
     for stage in STAGES:
-        for fault, error in {"slowdown*5": None, "error*1": None, "reset*1": None, "denied": failed}.items():
+        for fault, error in faults.items():
             yield Case("s3.PutObject", fault, stage, error, place=_WRITTEN[stage])
             yield Case("s3.GetObject", fault, stage, error, place=f"/models/{stage}/", after="Endpoint")
         yield Case("s3.PutObject", "denied", stage, "TrainingJobFailed", place=f"/models/{stage}/")
@@ -209,8 +214,15 @@ def _storage() -> Iterator[Case]:
 @contextmanager
 def deployed() -> Iterator[Runs]:
     """Have the matrix's copy of the stack in an embedded AWS of its own."""
-    assembly = synth(ROOT / "build" / "faults.out", {"segmentation": SETTINGS})
-    with tempfile.TemporaryDirectory(prefix="faults-") as directory, Cloud.start(Path(directory)) as cloud:
+    out = ROOT / "build" / "faults.out"
+    out.parent.mkdir(exist_ok=True)
+    with out.with_suffix(".lock").open("w") as lock:  # other test processes want the same
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assembly = synth(out, {"segmentation": SETTINGS})
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as directory,
+        Cloud.start(Path(directory), wait_scale=0.05) as cloud,
+    ):
         yield Runs(cloud, deploy(cloud, assembly))
 
 
@@ -222,25 +234,22 @@ def run_matrix(runs: Runs, cases: Sequence[Case], *, workers: int = 14) -> Itera
     runs.is_swept("")
     left = runs.leftovers()
     for outcome in ended:
-        never_removed = [each for each in left if outcome.run.run_id in each]
-        yield Outcome(**{**vars(outcome), "never_removed": never_removed})
+        yield replace(outcome, never_removed=[each for each in left if outcome.run.run_id in each])
 
 
 def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
     name = f"f{number:03}"
-    place = f"{name}-*{case.place}" if case.place else f"{name}-*-{case.stage}"
-    target, spec = case.operation, f"{case.operation}@{place}:{case.fault}"
-    for given in case.given:
-        life, _, fault = given.partition(":")
-        runs.add_faults(f"{life}@{name}-*-{case.stage}:{fault}")
-    if not case.after:
-        runs.add_faults(spec)
+    of_stage = f"{name}-*-{case.stage}"
+    given = [fault.replace(":", f"@{of_stage}:") for fault in case.given]
+    place = f"{name}-*{case.place}" if case.place else of_stage
+    faults = [f"{case.operation}@{place}:{fault}" for fault in case.fault.split()]
+    runs.add_faults(*given, *(faults if not case.after else ()))
     began = time.monotonic()
     run = runs.upload(f"{name}.csv")
     if case.after:
         resource = f"{case.after} {runs.stack}-{run.run_id}-{case.stage}"
-        eventually(lambda: runs.leftovers(resource), 60, f"{target}: there is no {resource}")
-        runs.add_faults(spec)
+        eventually(lambda: runs.leftovers(resource), 60, f"{case.label}: there is no {resource}", every=0.2)
+        runs.add_faults(*faults)
     execution = runs.end(run, 200)
     seconds = time.monotonic() - began
     left = runs.leftovers(run.run_id)
@@ -255,6 +264,7 @@ def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
         labels_correct=succeeded and runs.has_correct_labels(run),
         result_moved=not succeeded and "manifest.json" in runs.written(run),
         input_there=runs.input_is_there(run),
+        never_struck=[fault["fault"] for fault in runs.faults_on(f"{name}-") if not fault["struck"]],
         left=left,
         never_removed=[],
     )

@@ -239,6 +239,10 @@ class Runs:
         """Put no fault in force."""
         self.cloud.request("DELETE", FAULTS)
 
+    def faults_on(self, text: str) -> list[dict[str, Any]]:
+        """Return the faults in force whose name contains `text`, with how often each struck."""
+        return [fault for fault in self.cloud.request("GET", FAULTS) if text in fault["match"]]
+
     def operations(self) -> set[str]:
         """Return the SageMaker operations called so far."""
         return {entry["operation"] for entry in self.cloud.request("GET", OPERATIONS)}

@@ -1,0 +1,188 @@
+"""StopExecution in every state of the machine: the janitor leaves nothing behind, wherever it strikes."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.local.faults import deployed
+from tests.local.runs import Run, Runs, eventually, small_census
+
+pytestmark = pytest.mark.timeout(600)
+
+CASES_AT_A_TIME = 10
+_PHASES = {"Pca": "pca", "KMeans": "kmeans"}
+
+
+def states_of(definition: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every state's name, those inside Parallel and Map states too."""
+    for name, state in definition["States"].items():
+        yield name
+        for inner in (*state.get("Branches", ()), *filter(None, [state.get("ItemProcessor")])):
+            yield from states_of(inner)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a run gets into a state: by itself, or by faults, a bad file, a hand in the middle, or a redrive."""
+
+    faults: tuple[str, ...] = ()
+    body: bytes = field(default_factory=small_census, repr=False)
+    meanwhile: Callable[[Runs, Run], None] | None = None
+    redriven: bool = False
+
+
+def _ways() -> dict[str, Way]:
+    refused = Way(body=b"")
+    ways = {
+        "NotePrepareFailure": refused,
+        "NoteTearDownKMeansFailure": Way(("ListModels@{run}-*-kmeans:denied",)),
+        "NotePublishFailure": Way(("s3.PutObject@{run}-*/segments.json:denied",)),
+        "CleanUp": refused,
+        "RecordFailure": refused,
+        "Resume": Way(body=b"", redriven=True),
+    }
+    for phase, stage in _PHASES.items():
+        of_stage = f"@{{run}}-*-{stage}"
+        ways |= {
+            f"Note{phase}Failure": Way((f"CreateTrainingJob{of_stage}:denied",)),
+            f"{phase}TrainingFailed": Way((f"TrainingJob{of_stage}:failed=why",)),
+            f"{phase}TrainingTimedOut": Way((f"TrainingJob{of_stage}:stuck",)),
+            f"{phase}TrainingEnded": Way(
+                (f"TrainingJob{of_stage}:stuck", f"State.WaitFor{phase}Training@{{run}}-:slow=3*1"),
+                meanwhile=_stop_training(stage, f"State.WaitFor{phase}Training"),
+            ),
+            f"{phase}EndpointFailed": Way((f"Endpoint{of_stage}:failed=why",)),
+            f"{phase}EndpointTimedOut": Way((f"Endpoint{of_stage}:stuck",)),
+            f"{phase}EndpointEnded": Way(
+                (f"Endpoint{of_stage}:stuck_deleting", f"State.WaitFor{phase}Endpoint@{{run}}-:slow=6*1"),
+                meanwhile=_delete_endpoint(stage, f"State.WaitFor{phase}Endpoint"),
+            ),
+            f"StartTearDownFailed{phase}": refused,
+            f"TearDownFailed{phase}": refused,
+            f"IsFailed{phase}TornDown": refused,
+            f"Failed{phase}TornDown": refused,
+            f"WaitForTearDownFailed{phase}": Way((f"InvokeEndpoint{of_stage}:denied",)),
+        }
+    return ways
+
+
+def _stop_training(stage: str, held: str) -> Callable[[Runs, Run], None]:
+    def stop(runs: Runs, run: Run) -> None:
+        await_fault(runs, held, run)
+        runs.client("sagemaker").stop_training_job(TrainingJobName=f"{runs.stack}-{run.run_id}-{stage}")
+
+    return stop
+
+
+def _delete_endpoint(stage: str, held: str) -> Callable[[Runs, Run], None]:
+    def delete(runs: Runs, run: Run) -> None:
+        await_fault(runs, held, run)
+        name, sagemaker = f"{runs.stack}-{run.run_id}-{stage}", runs.client("sagemaker")
+
+        def is_up() -> bool:
+            return bool(sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService")
+
+        eventually(is_up, 5, f"{name} isn't up", every=0.1)
+        sagemaker.delete_endpoint(EndpointName=name)
+
+    return delete
+
+
+def await_fault(runs: Runs, target: str, run: Run) -> None:
+    """Wait until a fault of a run has struck; fail when the run ends without."""
+
+    def struck() -> bool:
+        mine = [fault for fault in runs.faults_on(run.run_id.split("-")[0]) if fault["target"] == target]
+        if any(fault["struck"] for fault in mine):
+            return True
+        found = runs.describe(run)
+        assert not found or found["status"] == "RUNNING", f"{target} isn't on the way: {found}"
+        return False
+
+    eventually(struck, 120, f"{target} hasn't struck", every=0.2)
+
+
+@dataclass(frozen=True)
+class Abort:
+    """What came of a run that was stopped in a state."""
+
+    run: Run
+    status: str
+    input_there: bool
+
+
+def _abort_in(runs: Runs, number: int, state: str) -> Abort | str:
+    name, way, hold = f"a{number:02}", _ways().get(state, Way()), f"State.{state}"
+    held = f"{hold}@{name}-:slow=300"
+    faults = [fault.format(run=name) for fault in way.faults]
+    runs.add_faults(*faults, *(() if way.redriven else (held,)))
+    run = runs.upload(f"{name}.csv", way.body)
+    try:
+        if way.redriven:
+            assert runs.end(run)["status"] == "FAILED"
+            runs.add_faults(held)
+            runs.client("stepfunctions").redrive_execution(executionArn=run.execution_arn)
+        if way.meanwhile is not None:
+            way.meanwhile(runs, run)
+        await_fault(runs, hold, run)
+    except AssertionError as never:
+        return f"the run never got there: {never}"
+    runs.client("stepfunctions").stop_execution(executionArn=run.execution_arn, error="Test", cause=state)
+    return Abort(run, runs.end(run)["status"], runs.input_is_there(run))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    with deployed() as runs:
+        yield runs
+
+
+@pytest.fixture(scope="module")
+def states(runs: Runs) -> list[str]:
+    """Every state of the deployed machine."""
+    described = runs.client("stepfunctions").describe_state_machine(stateMachineArn=runs.machine)
+    return list(states_of(json.loads(described["definition"])))
+
+
+@pytest.fixture(scope="module")
+def aborts(runs: Runs, states: list[str]) -> dict[str, Abort | str]:
+    """What came of stopping a run in each state; the janitor has been there since, and the faults are lifted."""
+    # Those that wait for a time limit first.
+    ordered = sorted(states, key=lambda state: "TimedOut" not in state)
+    with ThreadPoolExecutor(CASES_AT_A_TIME) as pool:
+        found = list(pool.map(lambda numbered: _abort_in(runs, *numbered), enumerate(ordered)))
+    runs.clear_faults()
+    runs.is_swept("", 90)
+    return dict(zip(ordered, found, strict=True))
+
+
+def test_names_of_states_tell_them_apart(states: list[str]):
+    assert len(states) == len(set(states)) > 50
+
+
+def test_every_way_leads_to_a_state_that_exists(states: list[str]):
+    assert set(_ways()) - set(states) == set()
+
+
+def test_runs_were_stopped_in_every_state(aborts: dict[str, Abort | str]):
+    never = {state: found for state, found in aborts.items() if isinstance(found, str)}
+    assert never == {}
+    assert {found.status for found in aborts.values()} == {"ABORTED"}
+
+
+def test_nothing_is_left_after_the_janitor_wherever_a_run_was_stopped(runs: Runs, aborts: dict[str, Abort | str]):
+    left = runs.leftovers()
+    assert {
+        state: mine
+        for state, found in aborts.items()
+        if isinstance(found, Abort) and (mine := [each for each in left if found.run.run_id in each])
+    } == {}
+    assert left == []
+
+
+def test_no_input_is_lost(aborts: dict[str, Abort | str]):
+    assert [state for state, found in aborts.items() if isinstance(found, Abort) and not found.input_there] == []

@@ -1,0 +1,102 @@
+"""Exactly one run per object version, however often its event comes."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.local.runs import Run, Runs, eventually, object_created, small_census
+
+
+@pytest.fixture(scope="module")
+def runs(cloud, stack) -> Runs:
+    return Runs(cloud, stack)
+
+
+def executions_of(runs: Runs, run: Run) -> list[str]:
+    pages = runs.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=runs.machine)
+    return [item["name"] for page in pages for item in page["executions"] if item["name"].startswith(run.run_id)]
+
+
+def test_a_hundred_deliveries_twenty_at_a_time_make_one_run(runs: Runs):
+    run = runs.upload("duplicate.csv")
+    event = object_created(run, runs.incoming)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: runs.invoke("start-run", event), range(100)))
+
+    assert {answer["run_id"] for answer in answers} == {run.run_id}
+    assert sum(answer["started"] for answer in answers) <= 1  # S3's own event may have been the first
+    assert runs.end(run)["status"] == "SUCCEEDED"
+    assert executions_of(runs, run) == [run.run_id]
+    assert runs.entered(run).count("Prepare") == 1
+    assert list(runs.training_jobs(run).values()) == ["Completed", "Completed"]
+
+
+def test_deliveries_as_eventbridge_makes_them_and_after_the_run_make_none(runs: Runs):
+    run = runs.upload("late-duplicate.csv")
+    ended = runs.end(run)
+
+    for _ in range(10):
+        runs.invoke("start-run", object_created(run, runs.incoming), kind="Event")
+    assert runs.invoke("start-run", object_created(run, runs.incoming))["started"] is False
+
+    assert runs.describe(run)["startDate"] == ended["startDate"]
+    assert executions_of(runs, run) == [run.run_id]
+
+
+def test_a_new_version_of_the_same_key_is_a_run_of_its_own(runs: Runs):
+    first = runs.upload("again.csv", small_census(seed=1))
+    second = runs.upload("again.csv", small_census(seed=2))
+    assert first.run_id != second.run_id
+    assert [runs.end(run)["status"] for run in (first, second)] == ["SUCCEEDED", "SUCCEEDED"]
+    sources = [runs.read_json(run.files.manifest)["input"]["version_id"] for run in (first, second)]
+    assert sources == [first.version_id, second.version_id]
+
+
+def test_a_deliberate_second_run_has_a_name_of_its_own_and_happens_once(runs: Runs):
+    run = runs.upload("on-purpose.csv")
+    assert runs.end(run)["status"] == "SUCCEEDED"
+    manual = {"key": run.key, "rerun": "pca"}  # a name that begins like those of the run's own resources
+
+    answers = [runs.invoke("start-run", manual) for _ in range(3)]
+
+    rerun = runs.run_of(run.key, run.version_id, "pca")
+    assert [(answer["run_id"], answer["started"]) for answer in answers] == [
+        (rerun.run_id, True),
+        (rerun.run_id, False),
+        (rerun.run_id, False),
+    ]
+    assert runs.end(rerun)["status"] == "SUCCEEDED"
+    assert runs.has_correct_labels(rerun)
+    assert sorted(executions_of(runs, run)) == [run.run_id, rerun.run_id]
+
+
+def test_a_lost_event_is_made_up_for_by_hand(runs: Runs):
+    """The rule is off while the CSV lands, as if its event were lost."""
+    rule = f"{runs.stack}-object-created"
+    runs.client("events").disable_rule(Name=rule)
+    try:
+        run = runs.upload("lost.csv")
+        for _ in itertools.repeat(None, 5):
+            assert runs.describe(run) is None
+    finally:
+        runs.client("events").enable_rule(Name=rule)
+
+    assert runs.invoke("start-run", {"key": run.key, "version_id": run.version_id})["started"] is True
+
+    assert runs.end(run)["status"] == "SUCCEEDED"
+
+
+def test_an_event_that_names_nothing_of_ours_starts_nothing_and_is_kept(runs: Runs):
+    before = runs.client("stepfunctions").list_executions(stateMachineArn=runs.machine)["executions"]
+
+    runs.invoke("start-run", {"key": "elsewhere/census.csv"}, kind="Event")
+
+    def dead_letters() -> list:
+        return list(runs.messages_to(runs.outputs["DeadLettersUrl"]))
+
+    (letter,) = eventually(dead_letters, 60, "no dead letter")
+    assert "elsewhere/census.csv" in str(letter)
+    after = runs.client("stepfunctions").list_executions(stateMachineArn=runs.machine)["executions"]
+    assert len(after) == len(before)
