@@ -91,7 +91,7 @@ class Cells:
         self.ragged: list[Problem] = []
         self.ragged_rows = 0
         if self._quoted:
-            self._refuse_stray_quotes(np.flatnonzero(quotes), ord(delimiter), ends[last], first_row)
+            self._refuse_stray_quotes(np.flatnonzero(quotes), ord(delimiter), ends[last])
         firsts = np.concatenate([[len(_PADDING)], ends[last[:-1]] + 1])
         if len(last) * columns == len(ends) and (last[0] == columns - 1) and (np.diff(last) == columns).all():
             self.rows: Index = np.arange(first_row, self.next_row)
@@ -255,7 +255,7 @@ class Cells:
                     )
                 )
 
-    def _refuse_stray_quotes(self, quotes: Index, delimiter: int, line_ends: Index, first_row: int) -> None:
+    def _refuse_stray_quotes(self, quotes: Index, delimiter: int, line_ends: Index) -> None:
         """Refuse a quotation mark that neither opens nor closes a cell: where cells end would be a guess."""
         opening, closing = quotes[0::2], quotes[1::2]
         outside = (delimiter, _LINE_FEED, _QUOTE)
