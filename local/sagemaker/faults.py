@@ -2,9 +2,9 @@
 
 A fault reads `Target[@name]:fault[=value][*times]`, for example `CreateEndpoint@kmeans:throttle*3`. The target is an
 operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), the life of a resource (`TrainingJob`,
-`Endpoint`), a function's process (`lambda.prepare`), or a state of a state machine (`State.Publish`). `@name` limits it to resources whose name (S3:
-`bucket/key`) contains the text, in which `*` stands for any text; `*times` ends it after so many strikes (default:
-never).
+`Endpoint`), a function's process (`lambda.prepare`), or a state of a state machine (`State.Publish`). `@name` limits it
+to resources whose name (S3: `bucket/key`) contains the text, in which `*` stands for any text; `*times` ends it after
+so many strikes (default: never).
 """
 
 from __future__ import annotations
