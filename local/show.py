@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Mode = Literal["live", "lines", "silent"]
 
 __all__ = [
-    "Mode", "RenderableType", "Screen", "comparison", "console", "escape", "explanation", "notes", "paths", "run_table",
+    "Mode", "RenderableType", "Screen", "comparison", "console", "explanation", "notes", "paths", "run_table",
     "screen", "segment_table", "step_table", "timing", "warnings",
 ]  # fmt: skip
 

@@ -113,7 +113,7 @@ def show_run(run_id: str, *, as_json: bool) -> None:
         screen.print(show.segment_table(files.segments))
         show.notes(screen, [*files.notes, *show.warnings(files.segments)])
     else:
-        screen.print(show.escape(f"It {failure_line(snapshot, files)}"))
+        screen.print(f"It {failure_line(snapshot, files)}", markup=False)
     screen.print(show.paths(files.present))
 
 
