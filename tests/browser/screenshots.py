@@ -1,6 +1,7 @@
 """Take the report's pictures: python -m tests.browser.screenshots [report.html] -> build/report-*.png.
 
-Two widths, light and dark, the whole page. Without an argument the report of the synthetic sample is made first.
+Two widths, light and dark, the whole page; and the first page alone (docs/report.png is one). Without an argument
+the report of the synthetic sample is made first.
 """
 
 import sys
@@ -10,19 +11,20 @@ from tests.browser.chromium import browser
 from tests.browser.sample_report import sample_report
 
 BUILD = Path(__file__).parents[2] / "build"
-WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 1150), "phone": (390, 844)}
 
 
 def main(report: Path) -> None:
     with browser() as chromium:
-        for device, (width, height) in WIDTHS.items():
+        for device, (width, height) in SIZES.items():
             for scheme in ("light", "dark"):
                 page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                 page.goto(report.resolve().as_uri())
                 page.wait_for_selector("html[data-ready=yes]", timeout=60_000)
-                picture = BUILD / f"report-{device}-{scheme}.png"
-                page.screenshot(path=picture, full_page=True)
-                print(picture.relative_to(BUILD.parent))
+                for part, whole in (("", True), ("-first", False)):
+                    picture = BUILD / f"report-{device}-{scheme}{part}.png"
+                    page.screenshot(path=picture, full_page=whole)
+                    print(picture.relative_to(BUILD.parent))
                 page.close()
 
 
