@@ -1,0 +1,1 @@
+"""What `make bench` measures: ratios against references named in the same run."""

@@ -1,0 +1,77 @@
+"""Measure everything, as ratios against named references of the same run: ``make bench``.
+
+Prints a table, writes ``bench/last.json``, and compares with what was there. A ratio above 1 says how many times faster
+than its reference something is; the timeline's is how many times SageMaker's own time a run takes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+LAST = ROOT / "bench" / "last.json"
+CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
+# Each in a process of its own, so that none sees another's memory or imports.
+MODULES = {
+    "formats": str(CONFORMANCE_PYTHON),
+    "prepare": sys.executable,
+    "algorithms": sys.executable,
+    "whole_run": sys.executable,
+    "timeline": sys.executable,
+}
+
+Row = dict[str, Any]
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(MODULES)}; all by default.")] = None,
+) -> None:
+    """Measure, print, compare with the last time, and keep."""
+    unknown = set(names or ()) - MODULES.keys()
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; expected some of {', '.join(MODULES)}")
+    last: dict[str, Row] = json.loads(LAST.read_text()) if LAST.exists() else {}
+    measured: dict[str, Row] = {}
+    console = Console()
+    for name in names or MODULES:
+        console.print(f"measuring {name} …", style="dim")
+        measured |= {row["name"]: row for row in _measure(name)}
+    console.print(_table(measured, last))
+    LAST.write_text(json.dumps(last | measured, indent=2) + "\n")
+    console.print(f"written to {LAST.relative_to(ROOT)}")
+
+
+def _measure(name: str) -> list[Row]:
+    command = [MODULES[name], "-m", f"bench.{name}"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ))
+    rows: list[Row] = json.loads(done.stdout)
+    return rows
+
+
+def _table(measured: dict[str, Row], last: dict[str, Row]) -> Table:
+    table = Table("what", "against", title="ratios against a reference measured in the same run")
+    for heading in ("rows", "seconds", "reference s", "ratio", "last ratio", "MB/s", "peak MB"):
+        table.add_column(heading, justify="right")
+    for name, row in measured.items():
+        table.add_row(
+            name,
+            row["reference"],
+            f"{row['rows']:,}",
+            f"{row['seconds']:.4g}",
+            f"{row['reference_seconds']:.4g}",
+            f"{row['ratio']:.4g}",
+            f"{last[name]['ratio']:.4g}" if name in last else "",
+            *(f"{row[key]:,.0f}" if key in row else "" for key in ("mb_per_s", "peak_rss_mb")),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,126 @@
+"""The twins' algorithms against scikit-learn's: row 4 of ``make bench``. ``python -m bench.algorithms`` prints JSON."""
+
+import json
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from local.sagemaker.algorithms import hyperparameters
+from local.sagemaker.algorithms.kmeans import KMeansTrainer
+from local.sagemaker.algorithms.pca import PcaSums
+
+ROWS, FEATURES, COMPONENTS, CLUSTERS = 1_000_000, 34, 33, 8
+_SHARD_ROWS = 29_000
+_REPEATS = 3
+
+Row = dict[str, Any]
+
+
+def measure() -> list[Row]:
+    """Measure both twins on shards, and scikit-learn on the whole matrix in memory, in this order.
+
+    Raises
+    ------
+    AssertionError
+        When the PCA twin differs from a float64 SVD by more than 1e-6, relative to the largest singular value.
+    """
+    data = _census_like(ROWS)
+    shards = np.array_split(data, -(-ROWS // _SHARD_ROWS))
+    return [_pca(data, shards), _kmeans(data[:, :7], [shard[:, :7] for shard in shards])]
+
+
+def _census_like(rows: int) -> np.ndarray:
+    """Rows in 0..1 (float32) with a few strong directions, as a scaled census has."""
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(rows, 8)).astype(np.float32)
+    loads = random.normal(size=(8, FEATURES)).astype(np.float32) * np.linspace(1, 0.1, 8, dtype=np.float32)[:, None]
+    mixed = factors @ loads + 0.2 * random.normal(size=(rows, FEATURES)).astype(np.float32)
+    scaled: np.ndarray = ((mixed - mixed.min(axis=0)) / np.ptp(mixed, axis=0)).astype(np.float32)
+    return scaled
+
+
+def _pca(data: np.ndarray, shards: list[np.ndarray]) -> Row:
+    def twin() -> Any:
+        sums = PcaSums(FEATURES, shards[0].mean(axis=0, dtype=np.float64))
+        for shard in shards:
+            sums.add(shard)
+        return sums.solve(COMPONENTS)
+
+    seconds, found = _best(twin)
+    rss = _peak_rss_mb()
+    centred = data.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    exact = np.sqrt(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0))[-COMPONENTS:]
+    np.testing.assert_allclose(found.s, exact, rtol=0, atol=1e-6 * exact[-1])
+    del centred
+
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - our peak memory is read before it is loaded
+
+    reference, _ = _best(lambda: PCA(COMPONENTS, svd_solver="covariance_eigh").fit(data))
+    return _row(
+        "PCA twin, float64 over shards",
+        "scikit-learn's PCA, float32 in memory",
+        data,
+        seconds=seconds,
+        theirs=reference,
+        rss=rss,
+    )
+
+
+def _kmeans(data: np.ndarray, shards: list[np.ndarray]) -> Row:
+    settings = hyperparameters.read(hyperparameters.KMEANS, {"feature_dim": "7", "k": str(CLUSTERS)})
+
+    def twin() -> Any:
+        trainer = KMeansTrainer(settings, seed=0)
+        for shard in shards:
+            trainer.add(shard)
+        trainer.end_epoch()
+        return trainer.finish()
+
+    seconds, _ = _best(twin)
+    rss = _peak_rss_mb()
+
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+
+    reference, _ = _best(lambda: KMeans(CLUSTERS, n_init=10, random_state=0).fit(data))
+    return _row(
+        "KMeans twin, one pass",
+        "scikit-learn's KMeans, 10 restarts in memory",
+        data,
+        seconds=seconds,
+        theirs=reference,
+        rss=rss,
+    )
+
+
+def _row(name: str, reference: str, data: np.ndarray, *, seconds: float, theirs: float, rss: float) -> Row:
+    return {
+        "name": name,
+        "reference": reference,
+        "rows": len(data),
+        "seconds": round(seconds, 3),
+        "reference_seconds": round(theirs, 3),
+        "ratio": round(theirs / seconds, 2),
+        "mb_per_s": round(data.nbytes / seconds / 1e6, 1),
+        "peak_rss_mb": round(rss, 1),
+    }
+
+
+def _best(function: Callable[[], Any]) -> tuple[float, Any]:
+    best, answer = float("inf"), None
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        answer = function()
+        best = min(best, time.perf_counter() - start)
+    return best, answer
+
+
+def _peak_rss_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))
