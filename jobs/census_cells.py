@@ -1,6 +1,6 @@
 """Where the cells of a block of CSV records lie, and what numbers they hold: whole columns at once, in numpy.
 
-Parsing a row at a time in Python takes a hundred times longer, and pandas' parser twice as long. Here a number of up
+A row at a time in Python would take six times as long, and pandas' parser up to half as long again. Here a number of up
 to eight characters, which is nearly every number of a census, is read by some thirty vector operations on its column:
 its characters are loaded as one 64-bit word and its digits combined in pairs, fours and eights
 (https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits/). The digits make an integer below 10^8, which
