@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from ministack.core.iam_actions import _s3_action
-from ministack.core.responses import StreamingResponse
 from ministack.services import s3
 
+from local.sagemaker import connections
 from local.sagemaker.faults import Fault, Faults
 
 # S3's IAM actions name some operations otherwise than its API does.
@@ -36,9 +36,9 @@ def install(faults: Faults) -> None:
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         elif fault is not None and fault.kind != "lost":
-            return _answer(fault)
+            return _answer(fault, headers)
         answer = await inner(method, path, headers, body, query_params, **details)
-        return _answer(fault) if fault is not None and fault.kind == "lost" else answer
+        return _answer(fault, headers) if fault is not None and fault.kind == "lost" else answer
 
     s3.handle_request = handle_request
 
@@ -49,14 +49,10 @@ def _operation(method: str, action: str) -> str:
     return _OPERATION_OF_ACTION.get(action, action)
 
 
-def _answer(fault: Fault) -> tuple[int, dict[str, str], Any]:
+def _answer(fault: Fault, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     if fault.kind in ("reset", "lost"):
-
-        async def nothing(send: Any, receive: Any) -> None:
-            """Leave the promised body unsent, so that the server closes the connection."""
-
-        return 200, {"Content-Type": "application/xml", "Content-Length": "64"}, StreamingResponse(nothing)
-    status, code, message = _ERRORS[fault.kind]
+        connections.break_off(headers)
+    status, code, message = _ERRORS.get(fault.kind, _ERRORS["error"])
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>injected</RequestId></Error>"

@@ -19,11 +19,11 @@ from ministack import app
 from ministack.core import iam_actions, responses, router
 from ministack.services import stepfunctions, tagging
 
-from local.sagemaker import s3_faults, state_faults
+from local.sagemaker import connections, s3_faults, state_faults
 from local.sagemaker.backstage import Backstage
 from local.sagemaker.containers import ContainerHost
 from local.sagemaker.control_route import ControlRoute
-from local.sagemaker.errors import AwsError, access_denied, limit_exceeded, success, unknown_operation
+from local.sagemaker.errors import AwsError, Response, access_denied, limit_exceeded, success, unknown_operation
 from local.sagemaker.faults import Fault, Faults
 from local.sagemaker.hosting import Hosting
 from local.sagemaker.ledger import Ledger
@@ -80,7 +80,7 @@ class SageMaker:
 
     async def handle_request(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> tuple[int, dict[str, str], Any]:
+    ) -> Response:
         """Answer a request that the gateway has authenticated and authorised."""
         scope = Scope(responses.get_account_id(), responses.get_region())
         invoked = endpoint_of(path) if method == "POST" and "x-amz-target" not in headers else None
@@ -124,9 +124,7 @@ class SageMaker:
         for resource in self.state.all_resources():
             yield resource.arn, as_list(resource.tags)
 
-    async def _invoke(
-        self, scope: Scope, name: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], Any]:
+    async def _invoke(self, scope: Scope, name: str, headers: dict[str, str], body: bytes) -> Response:
         try:
             fault = await self._strike("InvokeEndpoint", name, [])
             if fault is not None and fault.kind == "reset":
@@ -208,6 +206,7 @@ def install(
     _register_handler(twin)
     _register_permissions(twin)
     _register_step_functions()
+    connections.install()
     s3_faults.install(twin.faults)
     state_faults.install(twin.faults)
     ControlRoute(twin.faults, twin.ledger).install()
@@ -310,20 +309,8 @@ def _injected_error(fault: Fault, operation: str, name: str, types: list[str]) -
     return limit_exceeded(fault.value or next(iter(types), "") or "ml.t2.medium", usage, 1)
 
 
-def _broken_connection(headers: dict[str, str]) -> tuple[int, dict[str, str], Any]:
-    """Return an answer that breaks off: its client sees a closed connection.
-
-    Step Functions calls without a connection; it gets the error that the SDK inside it would report.
-    """
-    if "x-amz-date" not in headers:
-        body = {"__type": "SdkClientException", "message": "Unable to execute HTTP request: Connection reset"}
-        return 500, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
-
-    async def nothing(send: Any, receive: Any) -> None:
-        """Leave the promised body unsent, so that the server closes the connection."""
-
-    return (
-        200,
-        {"content-type": "application/x-amz-json-1.1", "content-length": "64"},
-        responses.StreamingResponse(nothing),
-    )
+def _broken_connection(headers: dict[str, str]) -> Response:
+    """Break the connection; a caller without one gets the error that the SDK inside Step Functions would report."""
+    connections.break_off(headers)
+    body = {"__type": "SdkClientException", "message": "Unable to execute HTTP request: Connection reset"}
+    return 500, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()

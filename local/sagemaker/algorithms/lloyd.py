@@ -39,9 +39,9 @@ def assign(
 
 def sums_by_center(rows: Array, weights: Array, nearest: npt.NDArray[np.intp], k: int) -> tuple[Array, Array]:
     """Return the weighted sum of the rows of each center (k x d), and each center's weight (k,)."""
-    columns: list[Array] = [np.bincount(nearest, column * weights, minlength=k) for column in rows.T]
-    totals: Array = np.bincount(nearest, weights, minlength=k)
-    return np.stack(columns, axis=1), totals
+    columns = [np.bincount(nearest, column * weights, minlength=k) for column in rows.T]
+    totals = np.bincount(nearest, weights, minlength=k)
+    return np.stack(columns, axis=1, dtype=np.float64), totals.astype(np.float64)
 
 
 def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Generator) -> Array:

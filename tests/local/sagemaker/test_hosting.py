@@ -1,10 +1,9 @@
 """Models, endpoint configurations, endpoints and tags through plain boto3."""
 
-import time
-
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.local.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, variant, wait_for
 
 CENTERS = [np.array([[0, 0], [10, 0]], np.float32)]
@@ -269,12 +268,12 @@ def test_many_jobs_and_endpoints_at_once_all_succeed(aws: Aws) -> None:
 
 
 def test_the_gateway_answers_while_a_job_trains(aws: Aws) -> None:
-    matrix = np.random.default_rng(2).random((120_000, 30))
+    matrix = np.random.default_rng(2).random((60_000, 10))
     uri = aws.put_matrix("long/part.pbr", matrix)
-    aws.sagemaker.create_training_job(**aws.job_request("long", "kmeans", uri, {"feature_dim": 30, "k": 20}))
-    slowest = 0.0
+    settings = {"feature_dim": 10, "k": 10, "local_lloyd_max_iter": 20}
+    aws.sagemaker.create_training_job(**aws.job_request("long", "kmeans", uri, settings))
+    answers = 0
     while aws.sagemaker.describe_training_job(TrainingJobName="long")["TrainingJobStatus"] == "InProgress":
-        start = time.monotonic()
         aws.sagemaker.list_endpoints(MaxResults=1)
-        slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 2.0
+        answers += 1
+    assert answers > 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.local.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, variant
 
 PCA = {"feature_dim": 3, "num_components": 2, "mini_batch_size": 10}

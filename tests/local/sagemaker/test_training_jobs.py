@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.local.sagemaker.conftest import BUCKET, IMAGES, Aws, channel, wait_for
 
 PCA = {"feature_dim": 5, "num_components": 3, "mini_batch_size": 100}
@@ -304,7 +305,7 @@ def test_lists_are_paged_filtered_and_sorted(aws: Aws, data: str) -> None:
     created = aws.sagemaker.describe_training_job(TrainingJobName=names[1])["CreationTime"]
     assert listed(CreationTimeAfter=created) == names[1:]
     assert listed(CreationTimeBefore=created) == names[:2]
-    code, message = refusal(aws.sagemaker.list_training_jobs, NextToken="bm9uc2Vuc2U=")  # noqa: S106
+    code, message = refusal(aws.sagemaker.list_training_jobs, NextToken="bm9uc2Vuc2U=")
     assert (code, message) == ("ValidationException", "Invalid pagination token")
 
 
