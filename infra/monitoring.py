@@ -13,6 +13,7 @@ from constructs import Construct
 
 from infra.encryption import Encryption
 from infra.functions import METRICS_NAMESPACE, Functions
+from infra.permissions import acknowledge
 from infra.settings import Settings
 from infra.workflow import Workflow
 
@@ -38,7 +39,9 @@ class Notifications(Construct):
             enforce_ssl=True,
         )
         if settings.alarm_email is not None:
-            self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
+            mail = self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
+            reason = "A mail that doesn't arrive helps nobody in a queue; what it tells is in the results bucket"
+            acknowledge(mail, "Serverless-SNSRedrivePolicy", reason)
         services = ["cloudwatch.amazonaws.com"]
         if settings.monthly_budget_usd is not None:
             services.append("budgets.amazonaws.com")

@@ -174,7 +174,7 @@ class Settings(BaseModel):
     monthly_budget_usd: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Tell the topic at 80 % of this monthly cost of what carries the stack's cost allocation tag"
-        " `segmentation:stack`, forecast or actual; null makes no budget.",
+        " `segmentation:stack`, forecast or actual; null makes no budget. A few regions can't make one.",
     )
 
     @field_validator("training_instance_types", "hosting_instance_types")

@@ -1,0 +1,87 @@
+"""Write docs/settings.md from the settings model: ``python -m infra.settings_docs``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from infra.settings import CONTEXT_KEY, LOG_RETENTION_DAYS, Settings
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+_HEAD = f"""# Settings
+
+Written by `python -m infra.settings_docs`; change `infra/settings.py` instead.
+
+They are the object `{CONTEXT_KEY}` in `cdk.json`. The command line overrides any of them:
+
+```
+npx cdk deploy -c {CONTEXT_KEY}.stage=prod -c {CONTEXT_KEY}.clusters=auto
+```
+
+An unknown key or a value that isn't allowed stops synth in one line, with the key, the value, and what is allowed.
+
+| Setting | Type | Default | Allowed | Effect |
+|---|---|---|---|---|
+"""
+
+_TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
+# What validators allow beyond what the model's schema says.
+_ALLOWED = {
+    "log_retention_days": ", ".join(map(str, LOG_RETENTION_DAYS)),
+    "training_instance_types": "SageMaker instance types that can train, each once",
+    "hosting_instance_types": "SageMaker instance types, each once",
+    "tags": "keys of 1 to 128 characters, not `aws:…` or `segmentation:…`",
+    "alarm_email": "a mail address",
+}
+
+
+def render() -> str:
+    """Return the page."""
+    properties = Settings.model_json_schema()["properties"]
+    return _HEAD + "".join(_row(name, schema) for name, schema in properties.items())
+
+
+def _row(name: str, schema: dict[str, Any]) -> str:
+    variants = schema.get("anyOf", [schema])
+    default = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
+    allowed = _ALLOWED.get(name) or " or ".join(filter(None, map(_allowed, variants))) or "any"
+    types = " or ".join(dict.fromkeys(_type(variant) for variant in variants))
+    cells = [f"`{name}`", types, f"`{default}`", allowed, schema["description"]]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    match schema:
+        case {"const": _} | {"enum": _}:
+            return "text"
+        case {"type": "array"}:
+            return "list of text"
+        case {"type": "object"}:
+            return "object of text"
+    return _TYPES[schema["type"]]
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    match schema:
+        case {"const": value}:
+            return f"`{value}`"
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"minimum": low, "maximum": high}:
+            return f"{low:,} to {high:,}"
+        case {"exclusiveMinimum": low, "maximum": high}:
+            return f"over {low:g}, up to {high:g}"
+        case {"exclusiveMinimum": low}:
+            return f"over {low:g}"
+        case {"minimum": low}:
+            return f"{low:,} or more"
+        case {"pattern": pattern, "maxLength": longest}:
+            return f"`{pattern}`, at most {longest} characters"
+        case {"pattern": pattern}:
+            return f"`{pattern}`"
+    return ""
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(render())

@@ -1,0 +1,200 @@
+"""Who may do what: the whole of it, read from the synthesized policies."""
+
+import json
+
+import pytest
+
+from infra import grants, sagemaker_role
+from tests.infra.synthesis import KMS, resources, template_of
+
+EVERY_FUNCTION = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+LISTS = {f"sagemaker:List{kind}" for kind in ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")}
+REMOVALS = {f"sagemaker:{action}" for action in ("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel")} | {
+    "sagemaker:StopTrainingJob"
+}
+TELL = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
+
+ALLOWED = {
+    "StartRun": {"states:StartExecution", "s3:GetObject", "s3:GetObjectVersion", "sqs:SendMessage"},
+    "Prepare": {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"},
+    "LaunchTraining": {
+        *(f"sagemaker:{action}" for action in ("CreateTrainingJob", "DescribeTrainingJob", "AddTags", "ListTags")),
+        "iam:PassRole",
+    },
+    "LaunchEndpoint": {
+        *(f"sagemaker:Create{kind}" for kind in ("Model", "EndpointConfig", "Endpoint")),
+        *(f"sagemaker:{action}" for action in ("DescribeEndpoint", "DescribeEndpointConfig", "AddTags", "ListTags")),
+        "iam:PassRole",
+    },
+    "Project": {"s3:GetObject", "s3:PutObject", "sagemaker:InvokeEndpoint"},
+    "ChooseClusters": {"s3:GetObject", "s3:PutObject"},
+    "Label": {"s3:GetObject", "s3:PutObject", "sagemaker:InvokeEndpoint"},
+    "Publish": {
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+        "states:GetExecutionHistory",
+        "events:PutEvents",
+        *TELL,
+    },
+    "RecordFailure": {"s3:PutObject", "states:ListMapRuns", "states:ListExecutions", "states:DescribeExecution", *TELL},
+    "Teardown": LISTS | REMOVALS,
+    "Sweep": LISTS | REMOVALS | {"sagemaker:ListTags", "states:DescribeExecution", "sqs:SendMessage"},
+}
+
+
+def statements(role, **settings):
+    """Return the statements of the roles whose logical id holds `role`."""
+    template = template_of(**settings)
+    for policy in resources(template, "AWS::IAM::Policy").values():
+        (attached,) = policy["Properties"]["Roles"]
+        if attached["Ref"].startswith(role):
+            yield from policy["Properties"]["PolicyDocument"]["Statement"]
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def actions(role, **settings):
+    return {action for statement in statements(role, **settings) for action in as_list(statement["Action"])}
+
+
+def on(role, action, **settings):
+    """Return the resources on which a role may do something, as JSON text."""
+    return [
+        json.dumps(resource)
+        for statement in statements(role, **settings)
+        if action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    ]
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_a_function_may_do_this_and_nothing_else(function):
+    assert actions(f"Functions{function}Role") == ALLOWED[function] | EVERY_FUNCTION
+
+
+@pytest.mark.parametrize("settings", [{}, KMS], ids=["s3", "kms"])
+def test_no_action_is_a_wildcard(settings):
+    for statement in statements("", **settings):
+        assert not [action for action in as_list(statement["Action"]) if "*" in action]
+
+
+def test_only_actions_that_take_no_resource_are_allowed_on_all():
+    on_all = {
+        action
+        for statement in statements("")
+        if "*" in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+    assert {action for action in on_all if not action.startswith(("xray:", "logs:"))} == LISTS | {
+        "ecr:GetAuthorizationToken",
+        "cloudwatch:PutMetricData",
+    }
+
+
+def test_no_role_has_a_managed_policy():
+    assert not [
+        r for r in resources(template_of(), "AWS::IAM::Role").values() if "ManagedPolicyArns" in r["Properties"]
+    ]
+
+
+@pytest.mark.parametrize("function", ["LaunchTraining", "LaunchEndpoint"])
+def test_a_launcher_may_pass_one_role_to_sagemaker_only(function):
+    (passing,) = [s for s in statements(f"Functions{function}Role") if s["Action"] == "iam:PassRole"]
+    assert passing["Resource"] == {"Fn::GetAtt": [passing["Resource"]["Fn::GetAtt"][0], "Arn"]}
+    assert passing["Resource"]["Fn::GetAtt"][0].startswith("SageMakerRole")
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_every_sagemaker_resource_is_named_by_the_stacks_prefix():
+    for statement in statements(""):
+        for resource in as_list(statement["Resource"]):
+            text = json.dumps(resource)
+            if ":sagemaker:" in text:
+                assert "/census-segmentation-*" in text
+
+
+def test_inference_may_invoke_the_endpoints_of_its_own_model_only():
+    (project,) = on("FunctionsProjectRole", "sagemaker:InvokeEndpoint")
+    (label,) = on("FunctionsLabelRole", "sagemaker:InvokeEndpoint")
+    assert ":endpoint/census-segmentation-*-pca*" in project
+    assert ":endpoint/census-segmentation-*-kmeans*" in label
+
+
+def test_nobody_may_delete_or_overwrite_an_input():
+    for statement in statements(""):
+        text = json.dumps(statement["Resource"])
+        if "StorageIncoming" in text:
+            assert set(as_list(statement["Action"])) <= {"s3:GetObject", "s3:GetObjectVersion"}
+
+
+def test_only_publish_may_move_what_points_to_the_latest_run():
+    writers = {
+        policy["Properties"]["Roles"][0]["Ref"]
+        for policy in resources(template_of(), "AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "s3:PutObject" in as_list(statement["Action"]) and "latest.json" in json.dumps(statement["Resource"])
+    }
+    (writer,) = writers
+    assert writer.startswith("FunctionsPublishRole")
+
+
+def test_the_state_machine_may_invoke_its_functions_and_ask_sagemaker():
+    granted = actions("WorkflowRole")
+    assert {action for action in granted if not action.startswith(("logs:", "xray:"))} == {
+        "lambda:InvokeFunction",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:DescribeEndpoint",
+        "s3:GetObject",
+        "states:StartExecution",
+        "states:DescribeExecution",
+        "states:StopExecution",
+        "states:RedriveExecution",
+    }
+    invoked = " ".join(on("WorkflowRole", "lambda:InvokeFunction"))
+    assert "StartRun" not in invoked
+    assert "Sweep" not in invoked
+    assert "*" not in invoked
+
+
+def test_the_sagemaker_role_reads_and_writes_runs_only():
+    assert all("/runs/*/" in resource for resource in on("SageMakerRole", "s3:GetObject"))
+    (written,) = on("SageMakerRole", "s3:PutObject")
+    assert "/runs/*/models/*" in written
+
+
+def test_the_sagemaker_role_pulls_the_two_images_only():
+    pulled = on("SageMakerRole", "ecr:BatchGetImage")
+    assert ["repository/pca" in resource or "repository/kmeans" in resource for resource in pulled] == [True, True]
+
+
+@pytest.mark.parametrize("role", ["FunctionsPrepareRole", "FunctionsLabelRole", "FunctionsPublishRole"])
+def test_in_kms_mode_what_reads_and_writes_data_may_use_the_key(role):
+    assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(role, **KMS)
+
+
+def test_in_s3_mode_only_what_tells_the_topic_may_use_the_key():
+    using = {
+        policy["Properties"]["Roles"][0]["Ref"]
+        for policy in resources(template_of(), "AWS::IAM::Policy").values()
+        if "kms:" in json.dumps(policy)
+    }
+    assert {name[: name.index("Role")] for name in using} == {"FunctionsPublish", "FunctionsRecordFailure"}
+
+
+def test_in_kms_mode_sagemaker_may_grant_the_key_to_volumes_only():
+    (grant,) = [s for s in statements("SageMakerRole", **KMS) if s["Action"] == "kms:CreateGrant"]
+    assert grant["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+
+
+def test_whatever_a_rehearsal_may_leave_unused_is_granted_and_explained():
+    for (function, action), reason in grants.NOT_REHEARSED.items():
+        assert reason.endswith(".")
+        role = "" if function == "*" else f"Functions{''.join(w.capitalize() for w in function.split('_'))}Role"
+        assert action in actions(role, **KMS), (function, action)
+    for action, (reason, source) in sagemaker_role.NOT_REHEARSED.items():
+        assert action in actions("SageMakerRole", **KMS), action
+        assert reason.endswith(".")
+        assert source.startswith("https://docs.aws.amazon.com/")
