@@ -1,6 +1,7 @@
 """Puts the report's page together: one HTML file with everything in it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from jobs.wording import Feature, Kind
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6
+_UTC_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)$")
 _ABBREVIATIONS = {
     "arn": "ARN",
     "etag": "ETag",
@@ -236,6 +238,10 @@ def _template() -> Template:
     environment.filters["count"] = lambda number: f"{number:,}"
     environment.filters["millions"] = _millions
     environment.filters["spoken"] = _spoken
+    environment.filters["shown"] = _shown
+    environment.filters["nested"] = lambda records: any(
+        isinstance(value, Mapping) for record in records for value in record.values()
+    )
     return environment.from_string(_own_file("template.html"))
 
 
@@ -250,3 +256,10 @@ def _spoken(key: str) -> str:
     """Write a manifest's key for people: billable_training_seconds -> Billable training seconds."""
     words = " ".join(_ABBREVIATIONS.get(word, word) for word in str(key).split("_"))
     return words[:1].upper() + words[1:]
+
+
+def _shown(value: Any) -> str:
+    """Write a manifest's value for people; times to the second, as in 2019-03-08 00:07:38 UTC."""
+    if value is None:
+        return "none"
+    return _UTC_TIME.sub(r"\1 \2 UTC", str(value))

@@ -11,7 +11,7 @@ from tests.browser.chromium import browser
 from tests.browser.sample_report import sample_report
 
 BUILD = Path(__file__).parents[2] / "build"
-SIZES = {"desktop": (1280, 1150), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 1340), "phone": (390, 844)}
 
 
 def main(report: Path) -> None:
