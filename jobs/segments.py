@@ -34,6 +34,7 @@ SAME_CORRELATION = 0.85
 MAX_TRAITS = 6
 NAME_TRAITS = 2
 MAKEUP_FEATURES = 6
+_BLOCK = 512  # rows whose distances to all others are in memory at a time
 
 __all__ = ["Regions", "Scaling", "SegmentStatistics", "SegmentsDocument", "describe"]
 
@@ -161,9 +162,7 @@ class SegmentsDocument:
                 "silhouette": self.silhouette,
                 "elbow": [asdict(point) for point in self.elbow],
             },
-            "segments": [
-                {**asdict(segment), "representatives": segment.representatives} for segment in self.segments
-            ],
+            "segments": [{**asdict(segment), "representatives": segment.representatives} for segment in self.segments],
         }
 
     def to_json(self) -> str:
@@ -262,9 +261,7 @@ class _Profile:
         )
 
 
-def _traits(
-    profile: _Profile, features: list[Feature], statistics: SegmentStatistics
-) -> list[tuple[Trait, ...]]:
+def _traits(profile: _Profile, features: list[Feature], statistics: SegmentStatistics) -> list[tuple[Trait, ...]]:
     """Each segment's traits, strongest first, without those that repeat a stronger one."""
     same = _same(statistics.sample_features)
     traits = []
@@ -328,14 +325,29 @@ def _silhouettes(sample: Rows, clusters: int) -> tuple[list[float | None], float
     present = len(np.unique(sample.labels))
     if not 2 <= present < len(sample):
         return [None] * clusters, None
-    from sklearn.metrics import silhouette_samples  # noqa: PLC0415 - slow to import, needed here only
-
-    values = silhouette_samples(sample.components.astype(np.float64), sample.labels)
+    values = _silhouette_of_rows(sample.components.astype(np.float64), sample.labels, clusters)
     means = [
         float(values[sample.labels == label].mean()) if (sample.labels == label).any() else None
         for label in range(clusters)
     ]
     return means, float(values.mean())
+
+
+def _silhouette_of_rows(points: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
+    """(n,) silhouettes of points (n, c): as scikit-learn's, which takes longer to import than this to run."""
+    member = (labels[:, None] == np.arange(clusters)).astype(np.float64)  # (n, k)
+    counts = member.sum(axis=0)
+    sums = np.concatenate(
+        [distances(points[start : start + _BLOCK], points) @ member for start in range(0, len(points), _BLOCK)]
+    )
+    own = np.arange(len(points)), labels
+    inside = sums[own] / np.maximum(counts[labels] - 1, 1)  # a row is no neighbour of its own
+    others = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    others[own] = np.inf
+    outside = others.min(axis=1)
+    larger = np.maximum(inside, outside)
+    values = np.divide(outside - inside, larger, out=np.zeros(len(points)), where=larger > 0)
+    return np.where(counts[labels] > 1, values, 0.0)  # by definition, for a row alone
 
 
 def _summaries(
@@ -451,6 +463,4 @@ def _by_name(scaling: Scaling, values: np.ndarray) -> dict[str, float]:
 
 def _places(rows: Rows, label: int) -> tuple[Place, ...]:
     own = rows.take(np.flatnonzero(rows.labels == label)[:EXEMPLARS])
-    return tuple(
-        Place(id=own.ids[i], name=name, distance=float(own.distances[i])) for i, name in enumerate(own.names)
-    )
+    return tuple(Place(id=own.ids[i], name=name, distance=float(own.distances[i])) for i, name in enumerate(own.names))
