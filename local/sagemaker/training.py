@@ -271,10 +271,9 @@ def _metric_definitions(algorithm: str) -> list[dict[str, str]]:
         "train:throughput": r"#throughput_metric: host=\S+, train throughput=(\S+) records/second",
         "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
     }
-    names = ("msd", "ssd") if algorithm == "kmeans" else ()
-    for channel in ("train", "test"):
-        for name in names:
-            patterns[f"{channel}:{name}"] = rf"#quality_metric: host=\S+, {channel} {name} <loss>=(\S+)"
+    qualities = [("train", "msd"), ("train", "ssd"), ("test", "msd"), ("test", "ssd")]
+    for channel, name in qualities if algorithm == "kmeans" else [("test", "mse")]:
+        patterns[f"{channel}:{name}"] = rf"#quality_metric: host=\S+, {channel} {name} <loss>=(\S+)"
     return [{"Name": name, "Regex": pattern} for name, pattern in patterns.items()]
 
 
