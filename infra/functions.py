@@ -172,7 +172,7 @@ class Functions(Construct):
                 "POWERTOOLS_SERVICE_NAME": self._settings.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                # numpy and scikit-learn would start a thread for each processor they see: two, of which 1,769 MB buy one.
+                # numpy and scikit-learn would start a thread for each of the two processors they see: 1,769 MB buy one.
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
             },

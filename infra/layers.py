@@ -24,7 +24,6 @@ _PIP_OPTIONS = (
     "--no-compile",
     "--only-binary=:all:",
     "--implementation=cp",
-    f"--python-version={PYTHON_VERSION}",
     # Lambda runs on Amazon Linux 2023, whose glibc is 2.34: it takes wheels built for any of these.
     "--platform=manylinux_2_28_x86_64",
     "--platform=manylinux_2_27_x86_64",
@@ -48,7 +47,7 @@ class PipBundling:
         return True
 
 
-def bundle_layer(layer: str, output: Path) -> int:
+def bundle_layer(layer: str, output: Path, *, python_version: str = PYTHON_VERSION) -> int:
     """Install a layer's requirements into ``<output>/python`` and leave out what isn't needed to run.
 
     Returns
@@ -64,7 +63,7 @@ def bundle_layer(layer: str, output: Path) -> int:
     target = output / "python"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PIP_OPTIONS]
     command += ["--requirement", str(_LAYERS / layer / "requirements.txt"), "--constraint", str(_CONSTRAINTS)]
-    command += ["--target", str(target)]
+    command += ["--python-version", python_version, "--target", str(target)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         raise RuntimeError(f"layer {layer!r} can't be bundled: {finished.stderr.strip()}")
@@ -81,7 +80,9 @@ def bundle_layer(layer: str, output: Path) -> int:
 def _source_hash(layer: str) -> str:
     """Return the hash of all that a layer's content depends on: CDK's own would see its folder, not the constraints."""
     pins = [(_LAYERS / layer / "requirements.txt").read_bytes(), _CONSTRAINTS.read_bytes()]
-    return hashlib.sha256(b"\0".join([*pins, *(option.encode() for option in _PIP_OPTIONS)])).hexdigest()
+    return hashlib.sha256(
+        b"\0".join([*pins, *(option.encode() for option in (*_PIP_OPTIONS, PYTHON_VERSION))])
+    ).hexdigest()
 
 
 def _prune(target: Path) -> None:

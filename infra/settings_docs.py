@@ -64,22 +64,24 @@ def _type(schema: dict[str, Any]) -> str:
 def _allowed(schema: dict[str, Any]) -> str:
     match schema:
         case {"const": value}:
-            return f"`{value}`"
+            allowed = f"`{value}`"
         case {"enum": values}:
-            return ", ".join(f"`{value}`" for value in values)
+            allowed = ", ".join(f"`{value}`" for value in values)
         case {"minimum": low, "maximum": high}:
-            return f"{low:,} to {high:,}"
+            allowed = f"{low:,} to {high:,}"
         case {"exclusiveMinimum": low, "maximum": high}:
-            return f"over {low:g}, up to {high:g}"
+            allowed = f"over {low:g}, up to {high:g}"
         case {"exclusiveMinimum": low}:
-            return f"over {low:g}"
+            allowed = f"over {low:g}"
         case {"minimum": low}:
-            return f"{low:,} or more"
+            allowed = f"{low:,} or more"
         case {"pattern": pattern, "maxLength": longest}:
-            return f"`{pattern}`, at most {longest} characters"
+            allowed = f"`{pattern}`, at most {longest} characters"
         case {"pattern": pattern}:
-            return f"`{pattern}`"
-    return ""
+            allowed = f"`{pattern}`"
+        case _:
+            allowed = ""
+    return allowed
 
 
 if __name__ == "__main__":

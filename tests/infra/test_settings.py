@@ -79,7 +79,7 @@ def test_the_command_line_gives_numbers_lists_and_accounts_as_text():
 
 
 def test_an_unknown_override_is_refused():
-    with pytest.raises(SettingsError, match="segmentation.cluster is no setting"):
+    with pytest.raises(SettingsError, match=r"segmentation\.cluster is no setting"):
         Settings.from_context({"segmentation.cluster": "6"})
 
 
