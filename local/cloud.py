@@ -238,7 +238,8 @@ class Cloud:
 
     def _await_health(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not self._healthy(timeout=max(0.1, deadline - time.monotonic())):
+        # A try is short: where another server holds the port, it may never answer, while ours has ended.
+        while not self._healthy(timeout=1.0):
             code = self._process.poll() if self._process else None
             if code == BUSY_PORT_EXIT:
                 raise CloudError(f"port {self._port} of 127.0.0.1 is busy; choose another, or 0 for a free one")

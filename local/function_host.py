@@ -73,11 +73,11 @@ def main() -> None:
     try:
         while True:
             # Requests come first: the next library is loaded only while nobody waits.
-            ready, _, _ = select.select([control, wake_reader], [], [], 0 if to_load else None)
+            ready, _, _ = select.select([control.fileno(), wake_reader], [], [], 0 if to_load else None)
             if wake_reader in ready:
                 os.read(wake_reader, 4096)
                 _report_ended(children)
-            if control in ready:
+            if control.fileno() in ready:
                 _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
                 if not descriptors:
                     return
@@ -91,6 +91,9 @@ def main() -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def die_with_parent() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from local.function_faults import FunctionFaults
 
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
+# Without IAM these are the administrator's.
+_CREDENTIALS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 def apply(host: FunctionHost) -> None:
@@ -151,7 +153,7 @@ def give_functions_the_variables_lambda_sets() -> None:
         leaked = [
             name
             for name, value in given.items()
-            if os.environ.get(name) == value and name not in _INHERITED and name not in own
+            if os.environ.get(name) == value and name not in _INHERITED | _CREDENTIALS | set(own)
         ]
         for name in leaked:
             del given[name]
