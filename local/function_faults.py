@@ -1,13 +1,15 @@
 """Faults of functions' processes: killed, out of time or out of memory, in the middle of what they do.
 
-``lambda.<function>:kill[=calls][*times]``, likewise ``timeout`` and ``oom``: once the function has made
+``lambda.<function>[@text]:kill[=calls][*times]``, likewise ``timeout`` and ``oom``: once the function has made
 so many calls to AWS (1 by default), and the last of them has been carried out, its process is killed
 before it gets the answer. ``timeout`` is reported as if the function's time were up, without waiting.
-``<function>`` is the end of its name: ``lambda.launch_training`` is ``census-segmentation-launch-training``.
+``<function>`` is the end of its name: ``lambda.launch_training`` is ``census-segmentation-launch-training``; ``@text``
+is looked for in its name and its event.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -41,10 +43,11 @@ class FunctionFaults:
         self._strikes: list[Strike] = []
         self._lock = threading.Lock()
 
-    def arm(self, environment: PythonEnvironment) -> Strike | None:
+    def arm(self, environment: PythonEnvironment, event: Any) -> Strike | None:
         """Return the strike that an invocation which now begins is to suffer, if any."""
+        invocation = f"{environment.func_name} {json.dumps(event, default=str)}"
         for target in _targets(environment.func_name):
-            fault = self._faults.strike(target, environment.func_name, *_KINDS)
+            fault = self._faults.strike(target, invocation, *_KINDS)
             if fault is not None:
                 strike = Strike(environment, fault, int(fault.value or 1))
                 with self._lock:

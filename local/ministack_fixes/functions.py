@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
+from ministack.services.cloudformation import provisioners
 
 from local.function_processes import EnvironmentProcess, FunctionHost
 from local.ministack_fixes import roles
@@ -36,6 +37,7 @@ def apply(host: FunctionHost) -> None:
     give_functions_the_variables_lambda_sets()
     prepare_code_once_per_version()
     log_under_the_functions_role()
+    keep_dead_letter_queues_of_templates()
     fork_instead_of_starting_an_interpreter(host)
 
 
@@ -47,7 +49,7 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     def invoke(self, event: Any, request_id: str, **keywords: Any) -> dict[str, Any]:
         """Run one invocation; see ``ProvidedWorker.invoke``."""
-        strike = self.faults.arm(self) if self.faults else None
+        strike = self.faults.arm(self, event) if self.faults else None
         try:
             result = self._invoke(event, request_id, **keywords)
         finally:
@@ -212,6 +214,27 @@ def log_under_the_functions_role() -> None:
             original(func, *args, **keywords)
 
     lambda_svc._emit_lambda_logs = emit
+
+
+def keep_dead_letter_queues_of_templates() -> None:
+    """Give a template's function its DeadLetterConfig, which ministack's CloudFormation leaves out."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create, update = handlers["create"], handlers["update"]
+
+    def keep(name: str, properties: dict[str, Any]) -> None:
+        lambda_svc._functions[name]["config"]["DeadLetterConfig"] = properties.get("DeadLetterConfig", {})
+
+    def create_function(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
+        name, attributes = create(logical_id, properties, *rest)
+        keep(name, properties)
+        return name, attributes
+
+    def update_function(name: str, old: dict[str, Any], new: dict[str, Any], *rest: Any, **keywords: Any) -> Any:
+        updated = update(name, old, new, *rest, **keywords)
+        keep(updated[0], new)
+        return updated
+
+    handlers.update(create=create_function, update=update_function)
 
 
 def fork_instead_of_starting_an_interpreter(host: FunctionHost) -> None:
