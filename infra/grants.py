@@ -22,6 +22,9 @@ _NO_RESOURCE = "SageMaker's List actions take no resource"
 NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:AbortMultipartUpload"): "Only when a shard's upload fails half way.",
     ("publish", "s3:AbortMultipartUpload"): "Only when the labeled counties' upload fails half way.",
+    ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("label", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("launch_training", "sagemaker:AddTags"): "AWS asks for it when CreateTrainingJob carries tags.",
     ("launch_endpoint", "sagemaker:AddTags"): "AWS asks for it when a model, config or endpoint is made with tags.",
     ("launch_training", "sagemaker:ListTags"): "Only when a job of that name is there already.",
@@ -81,6 +84,7 @@ class _Grants:
     def prepare(self) -> None:
         self._read_input("prepare")
         self._write("prepare", "prepared/*", "problems.json", in_parts=True)
+        self._let_expire("prepare", "prepared/*")
 
     def launchers(self) -> None:
         self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob"])
@@ -107,10 +111,12 @@ class _Grants:
     def inference(self) -> None:
         self._read("project", "prepared/train/*", "models/pca/*")
         self._write("project", "projected/*")
+        self._let_expire("project", "projected/*")
         self._invoke("project", "pca")
         read = ("prepared/train/*", "prepared/regions.csv", "prepared/scaler.json", "projected/*", "models/kmeans/*")
         self._read("label", *read)
         self._write("label", "labeled/*")
+        self._let_expire("label", "labeled/*")
         self._invoke("label", "kmeans")
 
     def choose_clusters(self) -> None:
@@ -121,6 +127,7 @@ class _Grants:
         role = self._functions.role("publish")
         self._read("publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json")
         self._write("publish", "segments.json", "report.html", "manifest.json", "labeled_counties.csv", in_parts=True)
+        self._let_expire("publish", "models/*")
         allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects("latest.json")])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
         bus = Stack.of(self._given.scope).format_arn(
@@ -191,6 +198,10 @@ class _Grants:
         allow(self._functions.role(name), actions, self._in_runs(files), because=_NAMED_BY_RUN)
         # S3 decrypts the parts it puts together.
         self._use_data_key(name, "kms:GenerateDataKey", *(["kms:Decrypt"] if in_parts else []))
+
+    def _let_expire(self, name: str, *files: str) -> None:
+        """Let a function tag artifacts: by the tag, the results bucket's lifecycle rule knows what expires."""
+        allow(self._functions.role(name), ["s3:PutObjectTagging"], self._in_runs(files), because=_NAMED_BY_RUN)
 
     def _in_runs(self, files: tuple[str, ...]) -> list[str]:
         return [self._given.storage.results.arn_for_objects(f"runs/*/{file}") for file in files]

@@ -34,6 +34,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         clusters=len(centroids_from_artifact(read_uri(event["artifacts"]))),
         first_row=shard.first_row,
     )
-    results.write(files.statistics_part(shard.part), statistics.to_bytes())
-    results.write(files.labeled_part(shard.part), labeled_rows(regions, components, labels, distances), "text/csv")
+    results.write(files.statistics_part(shard.part), statistics.to_bytes(), expires=True)
+    rows = labeled_rows(regions, components, labels, distances)
+    results.write(files.labeled_part(shard.part), rows, "text/csv", expires=True)
     return {"components": components.shape[1], "rows": shard.rows}

@@ -27,7 +27,7 @@ class S3Sink:
 
     def open(self, name: str) -> AbstractContextManager[BufferedIOBase]:
         """Open an object; only regions.csv grows with the rows."""
-        return writer(self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv")
+        return writer(self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv", expires=True)
 
 
 @entry_point

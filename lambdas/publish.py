@@ -15,7 +15,7 @@ from jobs.segments import SegmentsDocument, describe
 from jobs.statistics import Scaling, SegmentStatistics
 from lambdas.errors import named_error
 from lambdas.runtime import client, count, entry_point, settings
-from lambdas.storage import Bucket, read_uri
+from lambdas.storage import Bucket, let_expire, read_uri
 from lambdas.streaming import writer
 
 
@@ -35,6 +35,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     results.write(files.segments, document.to_json().encode(), "application/json")
     results.write(files.manifest, _json(manifest.as_dict()), "application/json")
     results.write(files.report, render(report).encode(), "text/html; charset=utf-8")
+    for training in (event["pca_training"], event["kmeans_training"]):
+        let_expire(training["ModelArtifacts"]["S3ModelArtifacts"])
     announcement = _announcement(document, manifest, files)
     results.write(LATEST, _json(announcement), "application/json")
     _announce(announcement, document)

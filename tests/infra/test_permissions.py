@@ -16,7 +16,13 @@ TELL = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
 
 ALLOWED = {
     "StartRun": {"states:StartExecution", "s3:GetObject", "s3:GetObjectVersion", "sqs:SendMessage"},
-    "Prepare": {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"},
+    "Prepare": {
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+        "s3:PutObjectTagging",
+    },
     "LaunchTraining": {
         *(f"sagemaker:{action}" for action in ("CreateTrainingJob", "DescribeTrainingJob", "AddTags", "ListTags")),
         "iam:PassRole",
@@ -26,12 +32,13 @@ ALLOWED = {
         *(f"sagemaker:{action}" for action in ("DescribeEndpoint", "DescribeEndpointConfig", "AddTags", "ListTags")),
         "iam:PassRole",
     },
-    "Project": {"s3:GetObject", "s3:PutObject", "sagemaker:InvokeEndpoint"},
+    "Project": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "ChooseClusters": {"s3:GetObject", "s3:PutObject"},
-    "Label": {"s3:GetObject", "s3:PutObject", "sagemaker:InvokeEndpoint"},
+    "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
         "s3:GetObject",
         "s3:PutObject",
+        "s3:PutObjectTagging",
         "s3:AbortMultipartUpload",
         "states:GetExecutionHistory",
         "events:PutEvents",

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 from aws_cdk.assertions import Match, Template
@@ -11,6 +12,7 @@ from infra.settings import Settings
 from jobs.run_settings import VARIABLE, RunSettings
 from lambdas.runtime import NAMESPACE
 from lambdas.runtime import count as count_metrics
+from lambdas.storage import ARTIFACT
 from tests.infra.synthesis import BUDGET, KMS, ROOT, new_stack, resources, template_of
 
 HANDLERS = {spec.name for spec in function_specs(Settings())}
@@ -63,7 +65,8 @@ class TestBuckets:
         expiring = {name for name, rule in rules.items() if "ExpirationInDays" in rule}
         assert expiring == {"expire-artifacts", "expire-logs"}
         assert rules["expire-artifacts"]["ExpirationInDays"] == 7
-        assert rules["expire-artifacts"]["TagFilters"] == [{"Key": "segmentation:lifetime", "Value": "artifact"}]
+        (tag,) = rules["expire-artifacts"]["TagFilters"]
+        assert f"{tag['Key']}={tag['Value']}" == unquote(ARTIFACT)
 
     def test_data_outlives_the_stack_unless_told_otherwise(self):
         kept = {each["DeletionPolicy"] for each in resources(template_of(), "AWS::S3::Bucket").values()}
