@@ -31,6 +31,10 @@ def bring_up(options: Options, *, stay: bool) -> None:
     Trouble
         When it can't be started, or runs already.
     """
+    if (running := Stack.find(UP)) is not None:
+        raise Trouble(
+            f"an embedded AWS is running already at {running.cloud.endpoint_url}; python -m local down stops it"
+        )
     with show.screen("live" if show.console().is_terminal else "lines") as screen:
         stack = start(options, Journal(screen.show), UP, detached=True)
     exports = stack.cloud.write_exports()
