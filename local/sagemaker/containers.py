@@ -62,11 +62,30 @@ class Container:
             raise ContainerDiedError("the container's process has ended") from ended
         return message
 
-    async def ask(self, request: Any) -> tuple[Any, ...]:
-        """Send a request and wait for its answer; one at a time, as a container has one worker."""
+    async def ask(self, request: Any, seconds: float) -> tuple[Any, ...]:
+        """Send a request and wait for its answer; one at a time, as a container has one worker.
+
+        Parameters
+        ----------
+        request
+            What the container reads.
+        seconds
+            How long it may take, once it is its turn. A container that takes longer is ended: its late answer would
+            be taken for that of the next request.
+
+        Raises
+        ------
+        ContainerDiedError
+            When the process has ended, or is ended now.
+        """
         async with self._turn:
-            await self._send(request)
-            return await self.receive()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._send(request)
+                    return await self.receive()
+            except TimeoutError as late:
+                self.kill()
+                raise ContainerDiedError(f"the container did not answer in {seconds} s") from late
 
     async def _send(self, message: Any) -> None:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)

@@ -12,7 +12,7 @@ from local.sagemaker.backstage import Backstage
 from local.sagemaker.containers import Container, ContainerDiedError
 from local.sagemaker.errors import validation
 from local.sagemaker.request import Request
-from local.sagemaker.state import Endpoint, Resource, Scope, Variant, page
+from local.sagemaker.state import Endpoint, Resource, Scope, Variant, now, page
 from local.sagemaker.tasks import HostingTask
 from local.sagemaker.training import algorithm_of
 
@@ -326,7 +326,7 @@ class Hosting:
         if outcome[0] != "ready":
             container.kill()
             return _loading_failure(variant, url, *outcome[1:])
-        variant.resolved = time.time()
+        variant.resolved = now()
         self._serving[endpoint.arn, variant.name] = container
         return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from urllib.parse import unquote
@@ -54,8 +53,8 @@ class Runtime:
         accept = headers.get("accept", "")
         try:
             container = self._hosting.container(endpoint, variant.name)
-            answer = await asyncio.wait_for(container.ask((content_type, accept, body)), _CONTAINER_SECONDS)
-        except (ContainerDiedError, TimeoutError):
+            answer = await container.ask((content_type, accept, body), _CONTAINER_SECONDS)
+        except ContainerDiedError:
             raise _model_error(endpoint, 500, "the container did not answer in time") from None
         if answer[0] == "refused":
             raise _model_error(endpoint, answer[1], answer[2])

@@ -38,6 +38,7 @@ from local.sagemaker.validation import check, parse_body
 
 SERVICE = "sagemaker"
 _TARGET_PREFIX = "SageMaker"
+_RESET_SECONDS = 10
 _NAME_MEMBERS = ("TrainingJobName", "EndpointName", "EndpointConfigName", "ModelName", "ResourceArn", "NameContains")
 _ARN_KINDS = {
     "TrainingJob": ("training-job", "TrainingJobName"),
@@ -69,6 +70,7 @@ class SageMaker:
         self.containers = ContainerHost()
         self.faults = Faults([])
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         backstage = Backstage(self.state, self.faults, self.containers, pace, self._connect, self._spawn)
         self.hosting = Hosting(backstage)
         jobs, tags = TrainingJobs(backstage), Tags(self.state)
@@ -108,13 +110,17 @@ class SageMaker:
 
     def reset(self) -> None:
         """Forget everything: ministack calls it on its own reset, from a thread."""
-        for task in list(self._tasks):
-            task.get_loop().call_soon_threadsafe(task.cancel)
-        for container in self.hosting.drain():
-            container.kill()
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._end_all(), self._loop).result(_RESET_SECONDS)
         self.state.clear()
         self.faults.replace([])
         self.ledger.clear()
+
+    async def _end_all(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        for container in self.hosting.drain():
+            container.kill()
 
     def get_state(self) -> None:
         """Say that nothing is persisted."""
@@ -162,7 +168,8 @@ class SageMaker:
         return Connection(self._endpoint_url, self._ca_bundle, region, credentials)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
+        self._loop = asyncio.get_running_loop()
+        task = self._loop.create_task(work)
         # The loop keeps only weak references to tasks.
         self._tasks.add(task)
         task.add_done_callback(self._finished)

@@ -16,6 +16,11 @@ from local.sagemaker.errors import validation
 _DEFAULT_PAGE = 10
 
 
+def now() -> float:
+    """Return the time in epoch seconds, to the millisecond as SageMaker tells it."""
+    return round(time.time(), 3)
+
+
 @dataclass(frozen=True)
 class Scope:
     """An account and a region: where a request acts."""
@@ -37,13 +42,13 @@ class Resource:
     scope: Scope
     request: dict[str, Any]
     tags: dict[str, str] = field(default_factory=dict)
-    created: float = field(default_factory=time.time)
-    modified: float = field(default_factory=time.time)
+    created: float = field(default_factory=now)
+    modified: float = field(default_factory=now)
     status: str = ""
 
     def touch(self) -> None:
         """Note that the resource changed now."""
-        self.modified = time.time()
+        self.modified = now()
 
 
 @dataclass
@@ -72,7 +77,7 @@ class Variant:
     desired_weight: float
     count: int
     desired_count: int
-    resolved: float = field(default_factory=time.time)
+    resolved: float = field(default_factory=now)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from local.sagemaker.backstage import Backstage
 from local.sagemaker.containers import Container, ContainerDiedError
 from local.sagemaker.errors import AwsError, validation
 from local.sagemaker.request import Request
-from local.sagemaker.state import TrainingJob, page
+from local.sagemaker.state import TrainingJob, now, page
 from local.sagemaker.tasks import TrainingTask
 
 # The part of a job in which its container runs, from the recorded run: 26 s of 191 s. What a container needs here.
@@ -198,7 +198,7 @@ class TrainingJobs:
             self._lives.pop(job.arn, None)
 
     async def _run(self, job: TrainingJob, due: float) -> None:
-        job.started = _now()
+        job.started = now()
         _enter(job, "Downloading")
         if stuck := self._faults.strike("TrainingJob", job.name, "stuck"):
             await self._faults.wait_until_lifted(stuck)
@@ -254,8 +254,7 @@ def algorithm_of(image: str) -> str:
 
 
 def _check_specification(params: dict[str, Any]) -> None:
-    specification = params["AlgorithmSpecification"]
-    if not specification.get("TrainingImage"):
+    if not params.get("AlgorithmSpecification", {}).get("TrainingImage"):
         raise validation("You must specify either an AlgorithmName or a TrainingImage in AlgorithmSpecification.")
     for member in ("ResourceConfig", "StoppingCondition"):
         if member not in params:
@@ -277,22 +276,18 @@ def _metric_definitions(algorithm: str) -> list[dict[str, str]]:
     return [{"Name": name, "Regex": pattern} for name, pattern in patterns.items()]
 
 
-def _now() -> float:
-    return round(time.time(), 3)
-
-
 def _enter(job: TrainingJob, secondary: str) -> None:
-    now = _now()
+    entered = now()
     if job.transitions:
-        job.transitions[-1].setdefault("EndTime", now)
-    job.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": _MESSAGES[secondary]})
+        job.transitions[-1].setdefault("EndTime", entered)
+    job.transitions.append({"Status": secondary, "StartTime": entered, "StatusMessage": _MESSAGES[secondary]})
     job.secondary = secondary
     job.touch()
 
 
 def _end(job: TrainingJob, status: str, secondary: str, *, failure: str = "") -> None:
     _enter(job, secondary)
-    job.ended = job.transitions[-1]["EndTime"] = _now()
+    job.ended = job.transitions[-1]["EndTime"] = now()
     if failure:
         job.failure = job.transitions[-1]["StatusMessage"] = failure
     job.status = status

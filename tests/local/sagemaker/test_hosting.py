@@ -1,9 +1,12 @@
 """Models, endpoint configurations, endpoints and tags through plain boto3."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from local.cloud import Cloud
 from tests.local.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, variant, wait_for
 
 CENTERS = [np.array([[0, 0], [10, 0]], np.float32)]
@@ -277,3 +280,20 @@ def test_the_gateway_answers_while_a_job_trains(aws: Aws) -> None:
         aws.sagemaker.list_endpoints(MaxResults=1)
         answers += 1
     assert answers > 3
+
+
+def test_resetting_the_cloud_ends_and_forgets_everything(tmp_path: Path) -> None:
+    with Cloud.start(tmp_path, pace="hosting=60", auth=False) as cloud:
+        sagemaker = cloud.client("sagemaker")
+        sagemaker.create_model(
+            ModelName="gone",
+            ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/any",
+            PrimaryContainer={"Image": IMAGES["pca"]},
+        )
+        sagemaker.create_endpoint_config(EndpointConfigName="gone", ProductionVariants=[variant("gone")])
+        sagemaker.create_endpoint(EndpointName="gone", EndpointConfigName="gone")
+        cloud.request("POST", "/_ministack/reset")
+        assert sagemaker.list_endpoints()["Endpoints"] == []
+        assert sagemaker.list_models()["Models"] == []
+        operations = [entry["operation"] for entry in cloud.request("GET", "/_embedded/operations")]
+        assert operations == ["ListEndpoints", "ListModels"]

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -281,8 +282,20 @@ def test_every_missing_member_is_named(aws: Aws) -> None:
     lenient = aws.cloud.client("sagemaker", config=_unchecked())
     code, message = refusal(lenient.create_training_job, TrainingJobName="x")
     assert code == "ValidationException"
-    assert message.startswith("3 validation errors detected: ")
-    assert "Value null at 'roleArn' failed to satisfy constraint: Member must not be null" in message
+    assert message == (
+        "2 validation errors detected: "
+        "Value null at 'roleArn' failed to satisfy constraint: Member must not be null; "
+        "Value null at 'outputDataConfig' failed to satisfy constraint: Member must not be null"
+    )
+
+
+@pytest.mark.parametrize("member", ["AlgorithmSpecification", "ResourceConfig", "StoppingCondition"])
+def test_what_only_other_kinds_of_jobs_may_leave_out_is_missed(aws: Aws, data: str, member: str) -> None:
+    request = aws.job_request("incomplete", "pca", data, PCA)
+    del request[member]
+    code, message = refusal(aws.cloud.client("sagemaker", config=_unchecked()).create_training_job, **request)
+    assert code == "ValidationException"
+    assert member in message
 
 
 def test_lists_are_paged_filtered_and_sorted(aws: Aws, data: str) -> None:
@@ -302,9 +315,10 @@ def test_lists_are_paged_filtered_and_sorted(aws: Aws, data: str) -> None:
     assert listed(SortBy="Name") == sorted(names)
     assert listed(StatusEquals="Failed") == []
     assert listed(StatusEquals="Completed", SortBy="Status", MaxResults=2) == sorted(names)
+    hour = timedelta(hours=1)
     created = aws.sagemaker.describe_training_job(TrainingJobName=names[1])["CreationTime"]
-    assert listed(CreationTimeAfter=created) == names[1:]
-    assert listed(CreationTimeBefore=created) == names[:2]
+    assert listed(CreationTimeAfter=created - hour, LastModifiedTimeBefore=created + hour) == names
+    assert listed(CreationTimeBefore=created - hour) == listed(LastModifiedTimeAfter=created + hour) == []
     code, message = refusal(aws.sagemaker.list_training_jobs, NextToken="bm9uc2Vuc2U=")
     assert (code, message) == ("ValidationException", "Invalid pagination token")
 
