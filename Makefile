@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
+# MXNet is retired: it needs numpy below 2, which has no wheels beyond Python 3.12.
+CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHON),$(shell command -v $(python))))
 READY := $(VENV)/.ready
 NPM_READY := node_modules/.ready
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
@@ -38,8 +40,10 @@ $(NPM_READY): package.json package-lock.json
 	@touch $@
 
 $(CONFORMANCE_READY): requirements-conformance.txt
+	@$(CONFORMANCE_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+		|| { echo "MXNet needs Python 3.11 or 3.12: make CONFORMANCE_PYTHON=python3.11 …" >&2; exit 1; }
 	@echo "Installing MXNet and the SageMaker SDK into $(CONFORMANCE) (once, some minutes)…"
-	@test -x $(CONFORMANCE)/bin/python || $(PYTHON) -m venv $(CONFORMANCE)
+	@test -x $(CONFORMANCE)/bin/python || $(CONFORMANCE_PYTHON) -m venv $(CONFORMANCE)
 	@$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -r requirements-conformance.txt
 	@touch $@
 
