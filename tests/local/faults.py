@@ -44,7 +44,6 @@ TRAINING_TYPE, HOSTING_TYPE = "ml.c4.xlarge", "ml.t2.medium"
 
 THROTTLED, DENIED, BROKEN = "ThrottlingException", "AccessDeniedException", "ConnectionError"
 SDK = "SageMaker.SageMakerException"
-SHARD_FAILED = "States.ExceedToleratedFailureThreshold"
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,21 @@ class Case:
         A kind of resource: the fault is put in force once the stage has one.
     janitor
         Whether the run itself can't remove everything, and the janitor must.
-    place
-        What the fault's name must contain, where that isn't the stage's resources.
+    where
+        What the fault's ``@name`` is: the run's resources of the stage, unless said otherwise.
+    body
+        The CSV; None for a good one.
     """
 
     operation: str
     fault: str
-    stage: Stage
+    stage: Stage | Literal[""]
     error: str | None
     given: tuple[str, ...] = ()
     after: str = ""
     janitor: bool = False
-    place: str = ""
+    where: str = "{name}-*-{stage}"
+    body: bytes | None = None
 
     @property
     def label(self) -> str:
@@ -82,6 +84,11 @@ class Case:
         given = f"({', '.join(self.given)})" if self.given else ""
         after = "-while-waiting" if self.after else ""
         return f"{self.operation}{given}{after}-{self.fault}{self.place}-{self.stage}".replace(" ", ",")
+
+    @property
+    def place(self) -> str:
+        """Where in S3 the fault strikes, if it is one of S3."""
+        return self.where.partition("*")[2] if "/" in self.where else ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Outcome:
     cause: str
     seconds: float
     labels_correct: bool
-    result_moved: bool
+    is_latest: bool
     input_there: bool
     never_struck: list[str]
     left: list[str]
@@ -121,8 +128,8 @@ class Outcome:
             found.append(f"failed as {self.error} instead of {self.case.error}: {self.cause[:300]}")
         if wanted == "SUCCEEDED" and not self.labels_correct:
             found.append("its labels are wrong")
-        if wanted == "FAILED" and self.result_moved:
-            found.append("a failed run wrote a result")
+        if wanted == "FAILED" and self.is_latest:
+            found.append("latest.json points to a failed run")
         if not self.input_there:
             found.append("the input is gone")
         if self.never_struck:
@@ -176,8 +183,8 @@ def _waits() -> Iterator[Case]:
 
 def _inference() -> Iterator[Case]:
     passing = {f"{_PASSING} lost*1 model_error*1 not_ready*1": None, "slow=1": None}
-    lasting = ("throttle", "denied", "unavailable", "reset", "model_error=no")
-    yield from _every("InvokeEndpoint", passing | dict.fromkeys(lasting, SHARD_FAILED))
+    lasting = {"unavailable": "ServiceUnavailable", "reset": BROKEN, "model_error=no": "ModelError"}
+    yield from _every("InvokeEndpoint", passing | lasting | {"throttle": THROTTLED, "denied": DENIED})
 
 
 def _teardown() -> Iterator[Case]:
@@ -203,12 +210,12 @@ _WRITTEN = {"pca": "/projected/", "kmeans": "/labeled/"}
 
 
 def _storage() -> Iterator[Case]:
-    faults = {"slowdown*5 error*1 reset*1": None, "denied": SHARD_FAILED}
+    faults = {"slowdown*5 error*1 reset*1": None, "denied": "AccessDenied"}
     for stage in STAGES:
         for fault, error in faults.items():
-            yield Case("s3.PutObject", fault, stage, error, place=_WRITTEN[stage])
-            yield Case("s3.GetObject", fault, stage, error, place=f"/models/{stage}/", after="Endpoint")
-        yield Case("s3.PutObject", "denied", stage, "TrainingJobFailed", place=f"/models/{stage}/")
+            yield Case("s3.PutObject", fault, stage, error, where=f"{{name}}-*{_WRITTEN[stage]}")
+            yield Case("s3.GetObject", fault, stage, error, where=f"{{name}}-*/models/{stage}/", after="Endpoint")
+        yield Case("s3.PutObject", "denied", stage, "TrainingJobFailed", where=f"{{name}}-*/models/{stage}/")
 
 
 @contextmanager
@@ -239,18 +246,20 @@ def run_matrix(runs: Runs, cases: Sequence[Case], *, workers: int = 14) -> Itera
 
 def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
     name = f"f{number:03}"
-    of_stage = f"{name}-*-{case.stage}"
-    given = [fault.replace(":", f"@{of_stage}:") for fault in case.given]
-    place = f"{name}-*{case.place}" if case.place else of_stage
-    faults = [f"{case.operation}@{place}:{fault}" for fault in case.fault.split()]
+    given = [fault.replace(":", f"@{name}-*-{case.stage}:") for fault in case.given]
+    where = case.where.format(name=name, stage=case.stage)
+    faults = [f"{case.operation}@{where}:{fault}" for fault in case.fault.split()]
     runs.add_faults(*given, *(faults if not case.after else ()))
     began = time.monotonic()
-    run = runs.upload(f"{name}.csv")
+    run = runs.upload(f"{name}.csv", case.body)
     if case.after:
         resource = f"{case.after} {runs.stack}-{run.run_id}-{case.stage}"
-        eventually(lambda: runs.leftovers(resource), 60, f"{case.label}: there is no {resource}", every=0.2)
+        eventually(lambda: runs.leftovers(resource), 120, f"{case.label}: there is no {resource}", every=0.2)
         runs.add_faults(*faults)
-    execution = runs.end(run, 200)
+    try:
+        execution = runs.end(run, 280)
+    except AssertionError as never:
+        execution = {"status": "RUNNING", "cause": str(never)}
     seconds = time.monotonic() - began
     left = runs.leftovers(run.run_id)
     succeeded = execution["status"] == "SUCCEEDED"
@@ -262,7 +271,7 @@ def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
         cause=execution.get("cause", ""),
         seconds=seconds,
         labels_correct=succeeded and runs.has_correct_labels(run),
-        result_moved=not succeeded and "manifest.json" in runs.written(run),
+        is_latest=runs.latest_run() == run.run_id,
         input_there=runs.input_is_there(run),
         never_struck=[fault["fault"] for fault in runs.faults_on(f"{name}-") if not fault["struck"]],
         left=left,

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from jobs.layout import RunLayout, run_id
+from jobs.layout import LATEST, RunLayout, run_id
 from local.cloud import Cloud
 from local.deploy import Outputs
 
@@ -150,6 +150,13 @@ class Runs:
     def read_json(self, key: str) -> Any:
         """Return a JSON file of the results bucket."""
         return json.loads(self.read(key))
+
+    def latest_run(self) -> str | None:
+        """Return the run that latest.json points to."""
+        try:
+            return str(self.read_json(LATEST)["run_id"])
+        except self.client("s3").exceptions.NoSuchKey:
+            return None
 
     def written(self, run: Run) -> list[str]:
         """Return a run's files, relative to its prefix."""

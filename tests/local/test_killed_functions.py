@@ -1,0 +1,104 @@
+"""Each function's process killed, timed out and out of memory, once and always, after each of its calls to AWS."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.local.faults import Case, Outcome, deployed, run_matrix
+from tests.local.runs import Runs, eventually
+
+# The cases are run as a whole, in the first test that asks for an outcome.
+pytestmark = pytest.mark.timeout(600)
+
+ENDS = {"kill": "Runtime.ExitError", "timeout": "Sandbox.Timedout", "oom": "Runtime.ExitError"}
+# Calls to AWS after which a function is killed, besides the first: so that each of its steps is the last in some run.
+STEPS = {
+    "prepare": (2, 3, 4, 5),
+    "launch_training": (2,),
+    "launch_endpoint": (2, 3, 4),
+    "project": (2, 3, 4),
+    "choose_clusters": (2, 3),
+    "label": (2, 4, 6, 7),
+    "publish": (3, 6, 9, 12),
+    "teardown": (5, 6, 7),
+}
+_ANY = "{name}-"
+_SECOND_STAGE = "kmeans*{name}-"
+
+
+def cases() -> Iterator[Case]:
+    for function, steps in STEPS.items():
+        target = f"lambda.{function}"
+        for kind, error in ENDS.items():
+            yield Case(target, f"{kind}*1", "", None, where=_ANY)
+            yield Case(target, kind, "", error, where=_ANY, janitor=function == "teardown")
+        for step in steps:
+            yield Case(target, f"kill={step}*1", "", None, where=_ANY)
+    for function in ("launch_training", "launch_endpoint", "teardown"):
+        for fault, error in {"kill*1": None, "kill": ENDS["kill"]}.items():
+            janitor = function == "teardown" and error is not None
+            yield Case(f"lambda.{function}", fault, "kmeans", error, where=_SECOND_STAGE, janitor=janitor)
+    for kind, error in ENDS.items():
+        # A run that was refused anyway: it ends with the refusal, unless what records it always dies.
+        yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
+        yield Case("lambda.record_failure", kind, "", error, where=_ANY, body=b"")
+        # The execution has been started by the time the function dies: its next life finds it started.
+        yield Case("lambda.start_run", f"{kind}*1", "", None, where=_ANY)
+        yield Case("lambda.start_run", kind, "", None, where="{name}.csv")
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def runs():
+    with deployed() as runs:
+        yield runs
+
+
+@pytest.fixture(scope="module")
+def outcomes(runs: Runs) -> dict[str, Outcome]:
+    return {outcome.case.label: outcome for outcome in run_matrix(runs, CASES)}
+
+
+def test_every_function_of_the_stack_is_killed(runs: Runs):
+    pages = runs.client("lambda").get_paginator("list_functions").paginate()
+    functions = {item["FunctionName"].removeprefix(f"{runs.stack}-") for page in pages for item in page["Functions"]}
+    killed = {case.operation.removeprefix("lambda.").replace("_", "-") for case in CASES}
+    assert functions - killed == {"sweep"}  # below
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+def test_the_run_recovers_or_fails_with_nothing_left(outcomes: dict[str, Outcome], case: Case):
+    assert outcomes[case.label].complaints() == []
+
+
+def test_a_refusal_that_nobody_could_record_left_its_problems(outcomes: dict[str, Outcome], runs: Runs):
+    run = outcomes["lambda.record_failure-kill-"].run
+    assert "problems.json" in runs.written(run)
+
+
+def test_nothing_was_trained_on_half_prepared_files(outcomes: dict[str, Outcome], runs: Runs):
+    for kind in ENDS:
+        run = outcomes[f"lambda.prepare-{kind}-"].run
+        assert runs.training_jobs(run) == {}
+        assert not [state for state in runs.entered(run) if state.startswith("Launch")]
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_janitor_that_dies_comes_again(outcomes: dict[str, Outcome], runs: Runs, kind: str):
+    """Lambda invokes it again by itself after an asynchronous invocation failed."""
+    name = f"jan-{kind}"
+    runs.add_faults(f"State.Project@{name}:slow=60")
+    run = runs.upload(f"{name}.csv")
+    eventually(lambda: any(fault["struck"] for fault in runs.faults_on(name)), 60)
+    runs.add_faults(f"lambda.sweep@{run.run_id}:{kind}=3*1")
+
+    runs.client("stepfunctions").stop_execution(executionArn=run.execution_arn)
+
+    def endpoint_is_gone() -> bool:
+        return not [each for each in runs.leftovers(run.run_id) if each.startswith("Endpoint ")]
+
+    eventually(endpoint_is_gone, 60, "the endpoint is still there", every=0.2)
+    assert [fault["struck"] for fault in runs.faults_on(run.run_id)] == [1]
+    assert runs.is_swept(run.run_id)
