@@ -87,11 +87,18 @@ class Run:
 
 
 class Scope:
-    """A part of an execution that stops as one: the whole, a branch, or an iteration."""
+    """A part of an execution that stops as one: the whole, a branch, or an iteration.
+
+    Attributes
+    ----------
+    last_event
+        The id of the last event of this part, or of what it branched off from; 0 before any.
+    """
 
     def __init__(self, run: Run, path: Path = (), parent: Scope | None = None) -> None:
         self.run = run
         self.path = path
+        self.last_event = parent.last_event if parent is not None and parent.run is run else 0
         self._event = threading.Event()
         self._children: list[Scope] = []
         if parent is not None:
@@ -369,9 +376,13 @@ def add_event(execution: dict[str, Any], kind: str, details: dict[str, Any] | No
     with _events_lock:
         events = execution["events"]
         number = len(events) + 1
-        event = {"timestamp": sfn.now_iso(), "type": kind, "id": number, "previousEventId": number - 1}
+        # Events chain within a branch: the one before in the history may be another branch's.
+        previous = (scope.last_event if scope is not None else 0) or number - 1
+        event = {"timestamp": sfn.now_iso(), "type": kind, "id": number, "previousEventId": previous}
         event.update(details or {})
         events.append(event)
+        if scope is not None:
+            scope.last_event = number
     return event
 
 

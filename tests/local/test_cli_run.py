@@ -185,6 +185,9 @@ def test_a_failed_run_tells_the_first_error_and_where_the_rest_is(shell: Shell) 
     assert document["error"]["phase"] == "KMeans"
     assert "AccessDenied" in document["error"]["name"]
     assert document["left_in_sagemaker"] == []
+    outcomes = {step["name"]: step["outcome"] for step in document["steps"]}
+    assert outcomes["Host k-means"] == "failed"
+    assert outcomes["Train k-means"] == outcomes["Clean up k-means"] == "done"
     (line,) = told.stderr.splitlines()
     assert "failed in KMeans: AccessDenied" in line
     assert line.endswith("(details: failed/failure.json)")
