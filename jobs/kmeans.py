@@ -8,8 +8,6 @@ import numpy as np
 from jobs.artifacts import ArtifactError, parameters
 
 ELBOW_ROWS = 10_000  # more change the curve's third digit only, and cost seconds
-ELBOW_STARTS = 5
-ELBOW_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -45,46 +43,20 @@ def distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def elbow(points: np.ndarray, ks: Iterable[int], *, seed: int = 0) -> list[ElbowPoint]:
     """Cluster points (rows, c) by each of `ks` and report the mean distance to the own centroid.
 
-    Lloyd's algorithm from k-means++ starts, the best of five: as close as scikit-learn's, which takes longer to import
-    than this to run. Beyond 10,000 rows an even sample is clustered. A k above the number of distinct rows is left out.
+    Beyond 10,000 rows an even sample is clustered. A k above the number of distinct rows is left out.
     """
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, which only this function needs
+
     rows = np.asarray(points, dtype=np.float64)
     if len(rows) > ELBOW_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, ELBOW_ROWS).astype(int)]
     most = len(np.unique(rows, axis=0))
-    random = np.random.default_rng(seed)
-    return [ElbowPoint(k, _best_mean_distance(rows, k, random)) for k in ks if k <= most]
-
-
-def _best_mean_distance(rows: np.ndarray, k: int, random: np.random.Generator) -> float:
-    """Mean distance to the own centroid in the tightest (by squares) of several clusterings."""
-    nearest = [distances(rows, _lloyd(rows, _spread(rows, k, random))).min(axis=1) for _ in range(ELBOW_STARTS)]
-    return float(min(nearest, key=lambda distance: float((distance**2).sum())).mean())
-
-
-def _spread(rows: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
-    """Choose k rows far from each other: k-means++ (Arthur and Vassilvitskii 2007)."""
-    chosen = [int(random.integers(len(rows)))]
-    squared = ((rows - rows[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < k:
-        chosen.append(int(random.choice(len(rows), p=squared / squared.sum())))
-        squared = np.minimum(squared, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
-    return rows[chosen]
-
-
-def _lloyd(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Move centroids (k, c) to their rows' means until no row changes sides; an abandoned one stays."""
-    labels = np.full(len(rows), -1)
-    for _ in range(ELBOW_ITERATIONS):
-        # the nearest centroid is where x.c - |c|^2 / 2 is largest: |x|^2 is the same for all
-        nearest = (rows @ centroids.T - (centroids**2).sum(axis=1) / 2).argmax(axis=1)
-        if (nearest == labels).all():
-            break
-        labels = nearest
-        member = (labels == np.arange(len(centroids))[:, None]).astype(np.float64)
-        counts = member.sum(axis=1, keepdims=True)
-        centroids = np.where(counts > 0, member @ rows / np.maximum(counts, 1), centroids)
-    return centroids
+    curve = []
+    for k in ks:
+        if k <= most:
+            model = KMeans(n_clusters=k, n_init=4, random_state=seed).fit(rows)
+            curve.append(ElbowPoint(k, float(distances(rows, model.cluster_centers_).min(axis=1).mean())))
+    return curve
 
 
 def choose_k(curve: Sequence[ElbowPoint]) -> int:
