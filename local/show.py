@@ -160,7 +160,7 @@ def segment_table(segments: Mapping[str, Any]) -> RenderableType:
     """
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Segment", justify="right")
-    table.add_column("Counties", justify="right")
+    table.add_column("Rows", justify="right")
     table.add_column("People", justify="right")
     table.add_column("Name", ratio=3)
     table.add_column("Most typical", ratio=2, style="dim")

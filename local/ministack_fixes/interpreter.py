@@ -98,7 +98,7 @@ class Scope:
     def __init__(self, run: Run, path: Path = (), parent: Scope | None = None) -> None:
         self.run = run
         self.path = path
-        self.last_event = parent.last_event if parent is not None and parent.run is run else 0
+        self.last_event: int = parent.last_event if parent is not None and parent.run is run else 0
         self._event = threading.Event()
         self._children: list[Scope] = []
         if parent is not None:
