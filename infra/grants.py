@@ -20,8 +20,8 @@ _NO_RESOURCE = "SageMaker's List actions take no resource"
 
 # Why a permission that a rehearsal doesn't use is granted all the same.
 NOT_REHEARSED: dict[tuple[str, str], str] = {
-    ("prepare", "s3:AbortMultipartUpload"): "Only when a shard's upload fails half way.",
-    ("publish", "s3:AbortMultipartUpload"): "Only when the labeled counties' upload fails half way.",
+    ("prepare", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
+    ("publish", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("label", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
@@ -35,6 +35,7 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("record_failure", "states:ListExecutions"): "Only when a shard failed for good: finds its error.",
     ("record_failure", "states:DescribeExecution"): "Only when a shard failed for good: finds its error.",
     ("start_run", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
+    ("sweep", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
     ("start_run", "s3:GetObject"): "Only for a deliberate re-run, which names the object by hand.",
     ("start_run", "s3:GetObjectVersion"): "Only for a deliberate re-run of an older version.",
     ("*", "xray:PutTraceSegments"): "Lambda sends the function's trace.",
@@ -79,16 +80,18 @@ class _Grants:
     def start_run(self) -> None:
         role = self._functions.role("start_run")
         allow(role, ["states:StartExecution"], [self._machine])
-        self._read_input("start_run")
+        self._read_input("start_run", "s3:GetObject", "s3:GetObjectVersion")
 
     def prepare(self) -> None:
-        self._read_input("prepare")
-        self._write("prepare", "prepared/*", "problems.json", in_parts=True)
+        # Exactly the version that started the run, never the latest.
+        self._read_input("prepare", "s3:GetObjectVersion")
+        self._write("prepare", "prepared/*", "problems.json")
+        self._write_in_parts("prepare", "prepared/regions.csv")
         self._let_expire("prepare", "prepared/*")
 
     def launchers(self) -> None:
-        self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob"])
-        endpoint = ["CreateEndpoint", "DescribeEndpoint"]
+        self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob", "ListTags"])
+        endpoint = ["CreateEndpoint", "DescribeEndpoint", "ListTags"]
         config = ["CreateEndpointConfig", "DescribeEndpointConfig"]
         self._launch("launch_endpoint", "endpoint", endpoint)
         self._launch("launch_endpoint", "endpoint-config", config)
@@ -126,7 +129,8 @@ class _Grants:
     def publish(self) -> None:
         role = self._functions.role("publish")
         self._read("publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json")
-        self._write("publish", "segments.json", "report.html", "manifest.json", "labeled_counties.csv", in_parts=True)
+        self._write("publish", "segments.json", "report.html", "manifest.json")
+        self._write_in_parts("publish", "labeled_counties.csv")
         self._let_expire("publish", "models/*")
         allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects("latest.json")])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
@@ -176,28 +180,32 @@ class _Grants:
         return sagemaker_arn(kind, f"{self._given.settings.stack_name}-{suffix}")
 
     def _launch(self, name: str, kind: str, actions: list[str]) -> None:
-        granted = [f"sagemaker:{action}" for action in (*actions, "AddTags", "ListTags")]
+        granted = [f"sagemaker:{action}" for action in (*actions, "AddTags")]
         allow(self._functions.role(name), granted, [self._sagemaker(kind)], because=_NAMED_BY_RUN)
 
     def _invoke(self, name: str, stage: str) -> None:
         endpoints = self._sagemaker("endpoint", f"*-{stage}*")
         allow(self._functions.role(name), ["sagemaker:InvokeEndpoint"], [endpoints], because=_NAMED_BY_RUN)
 
-    def _read_input(self, name: str) -> None:
+    def _read_input(self, name: str, *actions: str) -> None:
         objects = self._given.storage.incoming.arn_for_objects("incoming/*")
         because = "People name the CSVs that they drop"
-        allow(self._functions.role(name), ["s3:GetObject", "s3:GetObjectVersion"], [objects], because=because)
+        allow(self._functions.role(name), actions, [objects], because=because)
         self._use_data_key(name, "kms:Decrypt")
 
     def _read(self, name: str, *files: str) -> None:
         allow(self._functions.role(name), ["s3:GetObject"], self._in_runs(files), because=_NAMED_BY_RUN)
         self._use_data_key(name, "kms:Decrypt")
 
-    def _write(self, name: str, *files: str, in_parts: bool = False) -> None:
-        actions = ["s3:PutObject", *(["s3:AbortMultipartUpload"] if in_parts else [])]
-        allow(self._functions.role(name), actions, self._in_runs(files), because=_NAMED_BY_RUN)
-        # S3 decrypts the parts it puts together.
-        self._use_data_key(name, "kms:GenerateDataKey", *(["kms:Decrypt"] if in_parts else []))
+    def _write(self, name: str, *files: str) -> None:
+        allow(self._functions.role(name), ["s3:PutObject"], self._in_runs(files), because=_NAMED_BY_RUN)
+        self._use_data_key(name, "kms:GenerateDataKey")
+
+    def _write_in_parts(self, name: str, *files: str) -> None:
+        self._write(name, *files)
+        allow(self._functions.role(name), ["s3:AbortMultipartUpload"], self._in_runs(files), because=_NAMED_BY_RUN)
+        # S3 decrypts the parts that it puts together.
+        self._use_data_key(name, "kms:Decrypt")
 
     def _let_expire(self, name: str, *files: str) -> None:
         """Let a function tag artifacts: by the tag, the results bucket's lifecycle rule knows what expires."""

@@ -1,59 +1,25 @@
-"""Tell, as JSON on standard output, why roles are granted what a rehearsal doesn't use: role -> action -> reason."""
+"""Why roles are granted what a rehearsal doesn't use: ``python -m infra.not_rehearsed`` prints it as JSON.
+
+Role (a function's module, ``state machine``, ``sagemaker``, or ``*`` for all) -> action -> reason.
+"""
 
 import json
-import sys
+from collections import defaultdict
 
-from infra import grants, sagemaker_role
-
-_DELIVERY = (
-    "Step Functions delivers the execution's log: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
-)
-_TRACING = (
-    "Step Functions sends traces: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
-)
-_MAP_RUNS = (
-    "Step Functions follows, stops and redrives a map's executions as the role: "
-    "https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html"
-)
-
-STATE_MACHINE = {
-    **dict.fromkeys(
-        (
-            "logs:CreateLogDelivery",
-            "logs:GetLogDelivery",
-            "logs:UpdateLogDelivery",
-            "logs:DeleteLogDelivery",
-            "logs:ListLogDeliveries",
-            "logs:PutResourcePolicy",
-            "logs:DescribeResourcePolicies",
-            "logs:DescribeLogGroups",
-        ),
-        _DELIVERY,
-    ),
-    **dict.fromkeys(
-        (
-            "xray:PutTraceSegments",
-            "xray:PutTelemetryRecords",
-            "xray:GetSamplingRules",
-            "xray:GetSamplingTargets",
-        ),
-        _TRACING,
-    ),
-    **dict.fromkeys(("states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"), _MAP_RUNS),
-}
-"""What Step Functions does as the state machine's role that the embedded one doesn't."""
+from infra import grants, sagemaker_role, workflow
 
 
-def main() -> None:
-    """Gather the reasons that stand beside the grants."""
-    reasons: dict[str, dict[str, str]] = {
-        "sagemaker": {action: f"{why} {page}" for action, (why, page) in sagemaker_role.NOT_REHEARSED.items()},
-        "state machine": STATE_MACHINE,
-    }
-    for (name, action), why in grants.NOT_REHEARSED.items():
-        reasons.setdefault(name, {})[action] = why
-    json.dump(reasons, sys.stdout, indent=1)
+def reasons() -> dict[str, dict[str, str]]:
+    """Return what stands beside the grants, by role."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for (function, action), reason in grants.NOT_REHEARSED.items():
+        found[function][action] = reason
+    for action, reason in workflow.NOT_REHEARSED.items():
+        found["state machine"][action] = reason
+    for action, (reason, source) in sagemaker_role.NOT_REHEARSED.items():
+        found["sagemaker"][action] = f"{reason} {source}"
+    return dict(found)
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(reasons(), indent=2))

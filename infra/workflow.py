@@ -26,6 +26,36 @@ _object = sfn.JsonPath.object_at
 PHASES = ("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish")
 """What a run goes through; a failed one is resumed at the phase that failed."""
 
+_LOG_DELIVERY = (
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+)
+_TRACES = (
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+)
+_CONTROL_OF_MAPS = ("states:DescribeExecution", "states:StopExecution", "states:RedriveExecution")
+
+# Why the machine's role is granted what a rehearsal doesn't use, with what AWS says of it.
+_PAGES = "https://docs.aws.amazon.com/step-functions/latest/dg"
+NOT_REHEARSED: dict[str, str] = {
+    **dict.fromkeys(_LOG_DELIVERY, f"Step Functions delivers the machine's log as this role. {_PAGES}/cw-logs.html"),
+    **dict.fromkeys(_TRACES, f"Step Functions sends traces as this role. {_PAGES}/concepts-xray-tracing.html"),
+    **dict.fromkeys(
+        _CONTROL_OF_MAPS,
+        "Step Functions follows, stops and redrives a distributed map's executions as this role."
+        f" {_PAGES}/iam-policies-eg-dist-map.html",
+    ),
+}
+
 MAPS = ("Project", "Label")
 """The distributed maps, each with executions of its own."""
 
@@ -293,18 +323,13 @@ class Workflow(Construct):
         allow(role, ["states:StartExecution"], [state_machine_arn(self, self._settings)])
         children = [execution_arns(self, self._settings, of_map=name) for name in MAPS]
         because = "Step Functions names the executions of a distributed map"
-        control = ["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"]
-        allow(role, control, children, because=because)
+        allow(role, _CONTROL_OF_MAPS, children, because=because)
         self._allow_logs_and_traces(role)
         return role
 
     def _allow_logs_and_traces(self, role: iam.Role) -> None:
-        # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and …/dg/xray-iam.html
-        deliver = ["CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"]
-        deliver += ["PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"]
-        allow(role, [f"logs:{action}" for action in deliver], ["*"], because="Log delivery's actions take no resource")
-        trace = ["PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"]
-        allow(role, [f"xray:{action}" for action in trace], ["*"], because="X-Ray's actions take no resource")
+        allow(role, _LOG_DELIVERY, ["*"], because="Log delivery's actions take no resource")
+        allow(role, _TRACES, ["*"], because="X-Ray's actions take no resource")
 
 
 def _kept_of_stage(branch: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra import grants, sagemaker_role
+from infra import grants, sagemaker_role, workflow
 from tests.infra.synthesis import KMS, resources, template_of
 
 EVERY_FUNCTION = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -17,7 +17,6 @@ TELL = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
 ALLOWED = {
     "StartRun": {"states:StartExecution", "s3:GetObject", "s3:GetObjectVersion", "sqs:SendMessage"},
     "Prepare": {
-        "s3:GetObject",
         "s3:GetObjectVersion",
         "s3:PutObject",
         "s3:AbortMultipartUpload",
@@ -201,6 +200,9 @@ def test_whatever_a_rehearsal_may_leave_unused_is_granted_and_explained():
         assert reason.endswith(".")
         role = "" if function == "*" else f"Functions{''.join(w.capitalize() for w in function.split('_'))}Role"
         assert action in actions(role, **KMS), (function, action)
+    for action, reason in workflow.NOT_REHEARSED.items():
+        assert action in actions("WorkflowRole"), action
+        assert "https://docs.aws.amazon.com/" in reason
     for action, (reason, source) in sagemaker_role.NOT_REHEARSED.items():
         assert action in actions("SageMakerRole", **KMS), action
         assert reason.endswith(".")
