@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from jobs.census import prepare
 from jobs.census_problems import InvalidCensus, Problem
 from jobs.layout import RunLayout
-from lambdas.errors import answer_behind, code_of
+from lambdas.errors import code_of
 from lambdas.runtime import entry_point, settings
 from lambdas.storage import Bucket
 from lambdas.streaming import reader, writer
@@ -57,9 +59,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 def _open(source: dict[str, Any]) -> Any:
     try:
         return reader(source["bucket"], source["key"], source["version_id"])
-    except OSError as error:
-        answer = answer_behind(error)
-        if answer is None or code_of(answer) not in ("NoSuchKey", "NoSuchVersion"):
+    except ClientError as error:
+        if code_of(error) not in ("NoSuchKey", "NoSuchVersion"):
             raise
         gone = Problem("deleted", "the object was deleted before it was read", "upload it again")
         raise InvalidCensus([gone], {"deleted": 1}) from error

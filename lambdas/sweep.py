@@ -59,8 +59,10 @@ def _tags(resource: Resource) -> dict[str, str]:
 
 
 def _is_running(execution_arn: str) -> bool:
+    if not execution_arn.startswith(settings().state_machine_arn.replace(":stateMachine:", ":execution:")):
+        return False  # what carries the stack's tag without an execution of its machine, nobody will remove
     states = client("stepfunctions")
     try:
         return bool(states.describe_execution(executionArn=execution_arn)["status"] == "RUNNING")
-    except (states.exceptions.ExecutionDoesNotExist, states.exceptions.InvalidArn):
+    except states.exceptions.ExecutionDoesNotExist:
         return False

@@ -76,10 +76,11 @@ def maker(runs: Runs, execution: dict[str, Any]) -> Maker:
 
 
 def test_it_removes_what_a_finished_execution_left(runs: Runs, execution, maker: Maker):
-    own = tags(runs.stack, execution["run_id"], execution["arn"])
-    made = maker.endpoint(f"{runs.stack}-{execution['run_id']}-pca-9", own)
+    name = f"{runs.stack}-{execution['run_id']}-pca-9"
+    runs.add_faults(f"Endpoint@{name}:slow=5")
+    made = maker.endpoint(name, tags(runs.stack, execution["run_id"], execution["arn"]))
 
-    answer = runs.sweep()  # at once, while the endpoint is being created: it can't be deleted yet
+    answer = runs.sweep()  # while the endpoint is being created: it can't be deleted yet
 
     assert {each.split(" (")[0] for each in answer["found"]} >= set(made)
     assert len(answer["pending"]) >= 3
