@@ -118,8 +118,8 @@ class ContainerHost:
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
         ours, theirs = socket.socketpair()
-        # One BLAS thread a container: there are more containers than cores when several runs overlap.
-        environment = os.environ | {"PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1"}
+        # One thread a container: there are more containers than cores when several runs overlap.
+        environment = os.environ | {"PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local.sagemaker.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],

@@ -68,6 +68,8 @@ def run_container(channel: Channel) -> None:
 
 def _warm_up() -> None:
     """Cache what every container needs, so that forks share it."""
+    import sklearn.cluster  # noqa: F401, PLC0415 - a k-means job's; a second that it needn't wait
+
     role_session.warm_up()
     gc.collect()
     gc.freeze()

@@ -128,8 +128,10 @@ class KMeansTrainer:
 
     def _local_lloyd(self, rows: Array, weights: Array) -> Clustering:
         k = self.settings["k"]
-        if self.settings["local_lloyd_init_method"] == "random":
-            start = rows[self._random.choice(len(rows), k, replace=len(rows) < k)]
+        if len(rows) < k:
+            start = rows[np.resize(np.arange(len(rows)), k)]
+        elif self.settings["local_lloyd_init_method"] == "random":
+            start = rows[self._random.choice(len(rows), k, replace=False)]
         else:
             start = kmeans_plusplus(rows, weights, k, self._random)
         return self._lloyd(rows, weights, start)

@@ -1,13 +1,12 @@
-"""Lloyd's algorithm and k-means++ for weighted rows, in numpy alone.
+"""Assigning rows to centers, and what scikit-learn does with them: k-means++ and Lloyd's algorithm.
 
-scikit-learn has both, but importing it takes longer than training on a county file (it brings scipy.stats and
-pandas); it is the judge in the tests instead. Names and stopping rule follow it: `tol` is relative to the mean
-variance of the features.
+Every endpoint and every PCA job imports this module; only a k-means job needs scikit-learn, whose import takes a
+second. The process that forks containers imports it in advance, so a job doesn't wait for it.
 """
 
 from __future__ import annotations
 
-import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,27 +44,15 @@ def sums_by_center(rows: Array, weights: Array, nearest: npt.NDArray[np.intp], k
 
 
 def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Generator) -> Array:
-    """Choose k rows as first centers, each with a chance by its squared distance from those chosen before.
+    """Choose k rows as first centers, far from one another, by scikit-learn's greedy k-means++."""
+    from sklearn.cluster import kmeans_plusplus as choose  # noqa: PLC0415 - see the module's docstring
 
-    Greedy, as scikit-learn's: of 2 + ln k candidates the one that lowers the sum of distances most is taken
-    (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007).
-    """
-    candidates = 2 + int(math.log(k))
-    chosen = [int(random.choice(len(rows), p=weights / weights.sum()))]
-    squares = _squared_distances(rows, rows[chosen])[:, 0]
-    while len(chosen) < k:
-        cumulated = np.cumsum(squares * weights)
-        tries = np.searchsorted(cumulated, random.random(candidates) * cumulated[-1])
-        tries = np.minimum(tries, len(rows) - 1)
-        lowered = np.minimum(squares[:, np.newaxis], _squared_distances(rows, rows[tries]))
-        best = int((weights @ lowered).argmin())
-        squares = lowered[:, best]
-        chosen.append(int(tries[best]))
-    return rows[chosen].copy()
+    centers: Array = choose(rows, k, sample_weight=weights, random_state=_seed(random))[0]
+    return centers
 
 
 def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: float) -> Clustering:
-    """Move centers to the means of their rows until they rest.
+    """Move centers to the weighted means of their rows until they rest, by scikit-learn's KMeans.
 
     Parameters
     ----------
@@ -74,24 +61,22 @@ def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: fl
     centers
         k x d centers to start from.
     max_iter, tol
-        At most so many rounds; rest is when the centers' squared shift is at most `tol` times the mean variance of the
-        features, or no row changes its center.
+        As scikit-learn's: `tol` is relative to the mean variance of the features.
     """
-    rest = tol * float(rows.var(axis=0).mean())
-    before = None
-    for _ in range(max_iter):
-        nearest = _nearest(rows, centers)
-        if before is not None and (nearest == before).all():
-            break
-        before = nearest
-        sums, totals = sums_by_center(rows, weights, nearest, len(centers))
-        moved = np.where(totals[:, np.newaxis] > 0, sums / np.maximum(totals, 1e-300)[:, np.newaxis], centers)
-        _fill_empty(moved, totals, rows, centers, nearest)
-        shift = float(((moved - centers) ** 2).sum())
-        centers = moved
-        if shift <= rest:
-            break
-    return Clustering(centers, float(weights @ assign(rows, centers)[1] ** 2))
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+
+    if len(rows) < len(centers):  # scikit-learn refuses what the container takes: some centers stay without a row
+        return Clustering(centers, float(weights @ assign(rows, centers)[1] ** 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of duplicate rows: fewer clusters than k are no fault of the job
+        fitted = KMeans(len(centers), init=centers, n_init=1, max_iter=max_iter, tol=tol).fit(
+            rows, sample_weight=weights
+        )
+    return Clustering(fitted.cluster_centers_, float(fitted.inertia_))
+
+
+def _seed(random: np.random.Generator) -> int:
+    return int(random.integers(2**31))
 
 
 def _nearest(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
@@ -99,17 +84,3 @@ def _nearest(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]) 
     scores += np.einsum("ij,ij->i", centers, centers)
     nearest: npt.NDArray[np.intp] = scores.argmin(axis=1)
     return nearest
-
-
-def _squared_distances(rows: Array, others: Array) -> Array:
-    own = np.einsum("ij,ij->i", rows, rows)[:, np.newaxis]
-    distances: Array = np.maximum(own - 2 * rows @ others.T + np.einsum("ij,ij->i", others, others), 0.0)
-    return distances
-
-
-def _fill_empty(moved: Array, totals: Array, rows: Array, centers: Array, nearest: npt.NDArray[np.intp]) -> None:
-    """Give a center that lost all its rows the row farthest from its own center."""
-    empty = np.flatnonzero(totals == 0)
-    if len(empty):
-        distances = ((rows - centers[nearest]) ** 2).sum(axis=1)
-        moved[empty] = rows[np.argsort(distances)[-len(empty) :]]

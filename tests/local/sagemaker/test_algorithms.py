@@ -175,18 +175,6 @@ def test_kmeans_of_fewer_distinct_rows_than_centers_still_gives_k_centers() -> N
     assert msd(rows, result.centers) == pytest.approx(0, abs=1e-12)
 
 
-def test_lloyds_equals_scikit_learns_from_the_same_start() -> None:
-    from sklearn.cluster import KMeans
-
-    random = np.random.default_rng(3)
-    rows, weights = random.random((2000, 5)), random.random(2000)
-    start = rows[:9].copy()
-    ours = lloyd.lloyd(rows, weights, start, max_iter=300, tol=0)
-    theirs = KMeans(9, init=start, n_init=1, max_iter=300, tol=0, algorithm="lloyd").fit(rows, sample_weight=weights)
-    assert ours.inertia == pytest.approx(theirs.inertia_, rel=1e-9)
-    np.testing.assert_allclose(ours.centers, theirs.cluster_centers_, atol=1e-9)
-
-
 def test_hyperparameters_have_the_documented_defaults() -> None:
     read = hyperparameters.read(hyperparameters.KMEANS, {"feature_dim": "7", "k": "8", "_num_gpus": "auto"})
     assert read == {
