@@ -30,7 +30,7 @@ def test_where_bucket_ends_and_key_begins_matters():
     [
         "incoming/Census_Data_for_SageMaker.csv",
         "incoming/a b c (1).csv.gz",
-        "incoming/Übersicht 2017 – Zählung.csv",
+        "incoming/Übersicht 2017 Zählung.csv",
         "incoming/----.csv",
         "incoming/" + "x" * 900 + ".csv",
         "incoming/.csv",
