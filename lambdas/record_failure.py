@@ -8,11 +8,13 @@ import json
 from operator import itemgetter
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from jobs.failure import Failure
 from jobs.layout import RunLayout
 from lambdas.errors import named_error
 from lambdas.launching import redrives_of
-from lambdas.runtime import client, count, entry_point, settings
+from lambdas.runtime import client, count, entry_point, logger, settings
 from lambdas.storage import Bucket
 
 
@@ -37,10 +39,19 @@ def _first_error(error: dict[str, Any], execution_arn: str) -> dict[str, Any]:
     """Return the error of the shard that failed first, where the state machine knows only that shards failed."""
     if error.get("Error") != "States.ExceedToleratedFailureThreshold":
         return error
+    try:
+        return _error_of_first_shard(execution_arn) or error
+    except (BotoCoreError, ClientError):
+        # Whatever keeps it from being found must not take the first error's place.
+        logger.exception("the failed shard's error can't be found")
+        return error
+
+
+def _error_of_first_shard(execution_arn: str) -> dict[str, Any] | None:
     states = client("stepfunctions")
     newest = sorted(states.list_map_runs(executionArn=execution_arn)["mapRuns"], key=itemgetter("startDate"))[-1]
     failed = states.list_executions(mapRunArn=newest["mapRunArn"], statusFilter="FAILED")["executions"]
     if not failed:
-        return error
+        return None
     shard = states.describe_execution(executionArn=min(failed, key=itemgetter("stopDate"))["executionArn"])
-    return {"Error": shard.get("error", error["Error"]), "Cause": shard.get("cause", error["Cause"])}
+    return {"Error": shard["error"], "Cause": shard.get("cause", "")} if "error" in shard else None

@@ -45,6 +45,7 @@ def apply() -> None:
     leave_runtime_errors_uncaught()
     name_errors_as_the_java_sdk_does()
     run_tasks_under_the_role()
+    bind_permissions_to_map_runs()
 
 
 def run_executions_in_scopes() -> None:
@@ -408,3 +409,15 @@ def run_tasks_under_the_role() -> None:
     sfn._call_lambda = checked_call_lambda
     app.call_service_handler_sync = checked_call_service
     sfn._s3_object_text = checked_read_text
+
+
+def bind_permissions_to_map_runs() -> None:
+    """Let policies on a Map Run's ARN allow what is asked of it."""
+    original: Callable[..., str] = iam_actions.extract_resource_arn
+
+    def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
+        if service == "states" and (arn := iam_actions._safe_json_field(body, "mapRunArn")):
+            return str(arn)
+        return original(service, method, path, headers, body, *rest)
+
+    iam_actions.extract_resource_arn = extract_resource_arn
