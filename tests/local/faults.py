@@ -27,6 +27,7 @@ from tests.local.runs import Run, Runs, eventually
 
 Stage = Literal["pca", "kmeans"]
 STAGES: tuple[Stage, Stage] = ("pca", "kmeans")
+_PHASES: dict[Stage, str] = {"pca": "Pca", "kmeans": "KMeans"}
 
 SETTINGS = {
     "stage": "faults",
@@ -41,6 +42,8 @@ SETTINGS = {
 """The matrix's copy of the stack gives up sooner, so that what is stuck doesn't hold up the tests."""
 
 TRAINING_TYPE, HOSTING_TYPE = "ml.c4.xlarge", "ml.t2.medium"
+
+_HOLD_SECONDS = 5
 
 THROTTLED, DENIED, BROKEN = "ThrottlingException", "AccessDeniedException", "ConnectionError"
 SDK = "SageMaker.SageMakerException"
@@ -58,8 +61,8 @@ class Case:
         How the execution must fail; None where it must succeed.
     given
         Faults that bring the operation about in the first place.
-    after
-        A kind of resource: the fault is put in force once the stage has one.
+    during
+        A state: the fault is put in force while the execution is held in it.
     janitor
         Whether the run itself can't remove everything, and the janitor must.
     where
@@ -73,7 +76,7 @@ class Case:
     stage: Stage | Literal[""]
     error: str | None
     given: tuple[str, ...] = ()
-    after: str = ""
+    during: str = ""
     janitor: bool = False
     where: str = "{name}-*-{stage}"
     body: bytes | None = None
@@ -82,8 +85,8 @@ class Case:
     def label(self) -> str:
         """Its name in a list of tests."""
         given = f"({', '.join(self.given)})" if self.given else ""
-        after = "-while-waiting" if self.after else ""
-        return f"{self.operation}{given}{after}-{self.fault}{self.place}-{self.stage}".replace(" ", ",")
+        during = f"-during-{self.during}" if self.during else ""
+        return f"{self.operation}{given}{during}-{self.fault}{self.place}-{self.stage}".replace(" ", ",")
 
     @property
     def place(self) -> str:
@@ -157,7 +160,7 @@ def _every(operation: str, faults: dict[str, str | None], **more: Any) -> Iterat
 _PASSING = "throttle*5 error*1 unavailable*1 reset*1"
 _READ: dict[str, str | None] = {_PASSING: None, "throttle": THROTTLED, "denied": DENIED}
 # Done, but the answer is lost: the next attempt finds it done.
-_CHANGE: dict[str, str | None] = {f"lost*1 {_PASSING}": None, "throttle": THROTTLED, "denied": DENIED}
+_CHANGE: dict[str, str | None] = {f"{_PASSING} lost*1": None, "throttle": THROTTLED, "denied": DENIED}
 
 
 def _launches() -> Iterator[Case]:
@@ -176,9 +179,13 @@ def _launches() -> Iterator[Case]:
 
 
 def _waits() -> Iterator[Case]:
-    faults = {"throttle*1 error*1 reset*1": None, "throttle": SDK, "denied": SDK}
-    yield from _every("DescribeTrainingJob", faults, given=("TrainingJob:slow=3",), after="TrainingJob")
-    yield from _every("DescribeEndpoint", faults, given=("Endpoint:slow=3",), after="Endpoint")
+    """The state machine's own questions, which no launcher asks."""
+    faults: dict[str, str | None] = {"throttle*1 error*1 reset*1": None, "throttle": SDK, "denied": SDK}
+    for stage, phase in _PHASES.items():
+        for what in ("TrainingJob", "Endpoint"):
+            wait = f"WaitFor{phase}{what.removesuffix('Job')}"
+            for fault, error in faults.items():
+                yield Case(f"Describe{what}", fault, stage, error, during=wait)
 
 
 def _inference() -> Iterator[Case]:
@@ -206,6 +213,7 @@ def _lives() -> Iterator[Case]:
     yield from _every("Endpoint", {"stuck": "EndpointTimedOut", "stuck_deleting": "TeardownTimedOut"}, janitor=True)
 
 
+_INFERENCE = {"pca": "Project", "kmeans": "Label"}
 _WRITTEN = {"pca": "/projected/", "kmeans": "/labeled/"}
 
 
@@ -214,7 +222,9 @@ def _storage() -> Iterator[Case]:
     for stage in STAGES:
         for fault, error in faults.items():
             yield Case("s3.PutObject", fault, stage, error, where=f"{{name}}-*{_WRITTEN[stage]}")
-            yield Case("s3.GetObject", fault, stage, error, where=f"{{name}}-*/models/{stage}/", after="Endpoint")
+            yield Case(
+                "s3.GetObject", fault, stage, error, where=f"{{name}}-*/models/{stage}/", during=_INFERENCE[stage]
+            )
         yield Case("s3.PutObject", "denied", stage, "TrainingJobFailed", where=f"{{name}}-*/models/{stage}/")
 
 
@@ -249,12 +259,12 @@ def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
     given = [fault.replace(":", f"@{name}-*-{case.stage}:") for fault in case.given]
     where = case.where.format(name=name, stage=case.stage)
     faults = [f"{case.operation}@{where}:{fault}" for fault in case.fault.split()]
-    runs.add_faults(*given, *(faults if not case.after else ()))
+    hold = f"State.{case.during}@{name}-:slow={_HOLD_SECONDS}*1"
+    runs.add_faults(*given, *([hold] if case.during else faults))
     began = time.monotonic()
     run = runs.upload(f"{name}.csv", case.body)
-    if case.after:
-        resource = f"{case.after} {runs.stack}-{run.run_id}-{case.stage}"
-        eventually(lambda: runs.leftovers(resource), 120, f"{case.label}: there is no {resource}", every=0.2)
+    if case.during:
+        eventually(lambda: runs.has_struck(hold), 150, f"{case.label}: {hold} hasn't struck", every=0.5)
         runs.add_faults(*faults)
     try:
         execution = runs.end(run, 280)
@@ -286,7 +296,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         shown.add_column(column, justify="right" if column == "seconds" else "left")
     for outcome in sorted(outcomes, key=lambda each: (each.case.operation, each.case.label)):
         case, complaints = outcome.case, outcome.complaints()
-        given = f" ({', '.join(case.given)})" if case.given else " (while waiting)" if case.after else ""
+        given = f" ({', '.join(case.given)})" if case.given else f" (in {case.during})" if case.during else ""
         shown.add_row(
             case.operation + given,
             case.fault + (f" in {case.place}" if case.place else ""),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -66,6 +67,9 @@ class Runs:
     cloud: Cloud
     outputs: Outputs
     _clients: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _found: dict[str, str] = field(default_factory=dict)
+    _asked: float = -1.0
 
     @property
     def stack(self) -> str:
@@ -121,12 +125,28 @@ class Runs:
     def end(self, run: Run, seconds: float = 120) -> dict[str, Any]:
         """Wait for a run's end and return its execution."""
 
-        def ended() -> dict[str, Any] | None:
-            found = self.describe(run)
-            return found if found and found["status"] != "RUNNING" else None
+        began = time.monotonic()
 
-        # Not more often: on two cores the tests' own questions would slow down what they wait for.
-        return dict(eventually(ended, seconds, f"{run.run_id} hasn't ended", every=0.4))
+        def ended() -> bool:
+            found, asked = self._statuses()
+            return asked > began and found.get(run.execution_arn, "RUNNING") != "RUNNING"
+
+        eventually(ended, seconds, f"{run.run_id} hasn't ended", every=0.1)
+        return dict(self.describe(run) or {})
+
+    def _statuses(self) -> tuple[dict[str, str], float]:
+        """Return every execution's status and since when, asked for twice a second however many wait.
+
+        On two cores the tests' own questions would slow down what they wait for.
+        """
+        with self._lock:
+            if time.monotonic() > self._asked + 0.5:
+                asked = time.monotonic()
+                states = self.client("stepfunctions")
+                pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
+                found = {each["executionArn"]: each["status"] for page in pages for each in page["executions"]}
+                self._found, self._asked = found, asked
+            return self._found, self._asked
 
     def events(self, run: Run) -> list[dict[str, Any]]:
         """Return a run's history."""
@@ -249,6 +269,13 @@ class Runs:
     def faults_on(self, text: str) -> list[dict[str, Any]]:
         """Return the faults in force whose name contains `text`, with how often each struck."""
         return [fault for fault in self.cloud.request("GET", FAULTS) if text in fault["match"]]
+
+    def has_struck(self, spec: str) -> bool:
+        """Say whether a fault in force, given as it was put there, has struck."""
+        target, _, rest = spec.partition("@")
+        match = rest.partition(":")[0]
+        found = self.cloud.request("GET", FAULTS)
+        return any(fault["struck"] for fault in found if (fault["target"], fault["match"]) == (target, match))
 
     def operations(self) -> set[str]:
         """Return the SageMaker operations called so far."""
