@@ -1,7 +1,7 @@
 """A process that has the functions' libraries loaded, and forks one execution environment after another.
 
 A cold start on AWS costs a second of somebody else's processor; a dozen of them on two local cores
-would take longer than the run. Loading pandas and its kin once, and forking, makes a cold start
+would take longer than the run. Loading numpy and its kin once, and forking, makes a cold start
 take milliseconds, while the function itself is still run by AWS's own runtime client
 (``awslambdaric``) in a process of its own, with its own environment variables and credentials.
 
@@ -38,7 +38,6 @@ PRELOADED = (
     "http.client",
     "smart_open",
     "numpy",
-    "pandas",
     "scipy.linalg",
     "scipy.sparse",
     "scipy.special",
