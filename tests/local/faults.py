@@ -283,7 +283,7 @@ def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
         labels_correct=succeeded and runs.has_correct_labels(run),
         is_latest=runs.latest_run() == run.run_id,
         input_there=runs.input_is_there(run),
-        never_struck=[fault["fault"] for fault in runs.faults_on(f"{name}-") if not fault["struck"]],
+        never_struck=[fault["fault"] for fault in runs.faults_on(name) if not fault["struck"]],
         left=left,
         never_removed=[],
     )

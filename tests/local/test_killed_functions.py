@@ -23,7 +23,12 @@ STEPS = {
     "teardown": (5, 6, 7),
 }
 _ANY = "{name}-"
-_SECOND_STAGE = "kmeans*{name}-"
+# As the state machine writes the events.
+_SECOND_STAGE = {
+    "launch_training": "kmeans*{name}-",
+    "launch_endpoint": "kmeans*{name}-",
+    "teardown": "{name}-*kmeans",
+}
 
 
 def cases() -> Iterator[Case]:
@@ -34,16 +39,16 @@ def cases() -> Iterator[Case]:
             yield Case(target, kind, "", error, where=_ANY, janitor=function == "teardown")
         for step in steps:
             yield Case(target, f"kill={step}*1", "", None, where=_ANY)
-    for function in ("launch_training", "launch_endpoint", "teardown"):
+    for function, second in _SECOND_STAGE.items():
         for fault, error in {"kill*1": None, "kill": ENDS["kill"]}.items():
             janitor = function == "teardown" and error is not None
-            yield Case(f"lambda.{function}", fault, "kmeans", error, where=_SECOND_STAGE, janitor=janitor)
+            yield Case(f"lambda.{function}", fault, "kmeans", error, where=second, janitor=janitor)
     for kind, error in ENDS.items():
         # A run that was refused anyway: it ends with the refusal, unless what records it always dies.
         yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
         yield Case("lambda.record_failure", kind, "", error, where=_ANY, body=b"")
         # The execution has been started by the time the function dies: its next life finds it started.
-        yield Case("lambda.start_run", f"{kind}*1", "", None, where=_ANY)
+        yield Case("lambda.start_run", f"{kind}*1", "", None, where="{name}.csv")
         yield Case("lambda.start_run", kind, "", None, where="{name}.csv")
 
 
