@@ -91,9 +91,6 @@ def synth(outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: boo
         "CDK_CONTEXT_JSON": json.dumps(full_context),
         # CDK's own check of the template takes longer than all the rest; cfn-lint and cdk-nag check it in the tests.
         "CDK_VALIDATION": "false",
-        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-        "JSII_SILENCE_WARNING_KNOWN_BROKEN_NODE_VERSION": "1",
-        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
         "NODE_NO_WARNINGS": "1",
     }
     done = subprocess.run(
