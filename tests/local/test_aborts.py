@@ -103,7 +103,7 @@ def await_fault(runs: Runs, target: str, run: Run) -> None:
         assert not found or found["status"] == "RUNNING", f"{target} isn't on the way: {found}"
         return False
 
-    eventually(struck, 120, f"{target} hasn't struck", every=0.5)
+    eventually(struck, 240, f"{target} hasn't struck", every=0.5)
 
 
 @dataclass(frozen=True)
