@@ -82,7 +82,8 @@ faults: setup ## Every SageMaker operation times every fault: print the matrix
 permissions: setup ## Granted, used and refused, per role
 	@$(BIN)/python -m local.permissions
 
-test: lint conformance ## Everything
+test: ## Everything
+	@$(MAKE) --no-print-directory -j 2 lint conformance
 	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance
 
 synth: setup ## Synthesize the template into cdk.out
