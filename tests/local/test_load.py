@@ -30,7 +30,7 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(2):
             self.peak = max(self.peak, self._now())
 
     def _now(self) -> float:
