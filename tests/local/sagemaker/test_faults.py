@@ -128,6 +128,12 @@ def test_endpoints_fail_get_stuck_and_are_slow(aws: Aws) -> None:
         for item in aws.sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
     }
     assert (statuses["stuck"], statuses["lingers"]) == ("Creating", "Deleting")
+    aws.cloud.request("DELETE", "/_embedded/faults")
+    assert aws.settled("stuck")["EndpointStatus"] == "InService"
+    wait_for(
+        lambda: aws.sagemaker.list_endpoints(NameContains="lingers")["Endpoints"],
+        lambda left: not left,
+    )
 
 
 def test_invocations_fail_as_told(aws: Aws) -> None:
@@ -239,6 +245,29 @@ def test_a_spec_has_target_name_fault_value_and_times() -> None:
         3,
     )
     assert parse("InvokeEndpoint:model_error", OPERATIONS).left is None
+
+
+@pytest.mark.parametrize(
+    ("match", "name", "strikes"),
+    [
+        ("", "anything", True),
+        ("-pca", "stack-run-pca-2", True),
+        ("run-*-pca", "stack-run-abc-pca", True),
+        ("run-*-pca", "stack-run-abc-kmeans", False),
+        ("run-*/labeled/", "bucket/runs/run-abc/labeled/part-00000.csv", True),
+    ],
+)
+def test_a_star_in_a_name_stands_for_any_text(match: str, name: str, strikes: bool) -> None:
+    spec = f"CreateEndpoint@{match}:throttle" if match else "CreateEndpoint:throttle"
+    assert parse(spec, OPERATIONS).is_for(name) is strikes
+
+
+def test_faults_are_added_to_those_in_force(aws: Aws) -> None:
+    aws.faults("ListModels:slow=0.01")
+    aws.cloud.request("POST", "/_embedded/faults", ["State.Publish@run-:slow=1"])
+    in_force = aws.cloud.request("GET", "/_embedded/faults")
+    assert [(fault["target"], fault["match"]) for fault in in_force] == [("ListModels", ""), ("State.Publish", "run-")]
+    aws.cloud.request("DELETE", "/_embedded/faults")
 
 
 def test_the_control_route_keeps_the_present_faults_when_it_refuses_new_ones(aws: Aws) -> None:
