@@ -79,8 +79,12 @@ browser: setup ## The report in a real browser
 faults: setup ## Every SageMaker operation times every fault: print the matrix
 	@$(BIN)/python -m tests.local.faults
 
-permissions: setup ## Granted, used and refused, per role
-	@$(BIN)/python -m local.permissions
+# Runs that pass, fail, are refused, redriven, aborted and swept: between them they use every permission.
+permissions: setup ## Granted, used and refused, per role, over runs of every kind
+	@rm -rf build/decisions
+	@EMBEDDED_AWS_RECORDS=$(CURDIR)/build/decisions $(BIN)/pytest -q -n 2 --dist loadfile \
+		tests/local/test_janitor.py tests/local/test_redrive.py tests/local/test_refusals.py
+	@$(BIN)/python -m local.permissions build/decisions
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
