@@ -16,6 +16,9 @@ CONFORMANCE_READY := $(CONFORMANCE)/.ready
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
+# These run many executions at a time, and have the machine to themselves.
+CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py load.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
 	bench audit docs format clean
@@ -88,7 +91,8 @@ permissions: setup ## Granted, used and refused, per role, over runs of every ki
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
-	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance
+	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
+	@$(BIN)/pytest $(CROWDED)
 
 synth: setup ## Synthesize the template into cdk.out
 	@npx cdk synth --quiet
