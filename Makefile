@@ -34,7 +34,7 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt layers/base/requ
 	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-$(NPM_READY): package.json package-lock.json
+$(NPM_READY): package.json package-lock.json jobs/report/vendor.mjs
 	@command -v node >/dev/null || { echo "node is missing; Node.js 20 or newer is needed" >&2; exit 1; }
 	@echo "Installing the npm packages…"
 	@npm ci --no-audit --no-fund --loglevel=error

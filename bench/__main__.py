@@ -44,6 +44,7 @@ def main(
         console.print(f"measuring {name} …", style="dim")
         measured |= {row["name"]: row for row in _measure(name)}
     console.print(_table(measured, last))
+    console.print(_parts(measured))
     LAST.write_text(json.dumps(last | measured, indent=2) + "\n")
     console.print(f"written to {LAST.relative_to(ROOT)}")
 
@@ -70,6 +71,16 @@ def _table(measured: dict[str, Row], last: dict[str, Row]) -> Table:
             f"{last[name]['ratio']:.4g}" if name in last else "",
             *(f"{row[key]:,.0f}" if key in row else "" for key in ("mb_per_s", "peak_rss_mb")),
         )
+    return table
+
+
+def _parts(measured: dict[str, Row]) -> Table:
+    table = Table("what", "part", title="where the time goes; parts overlap where they run side by side")
+    for heading in ("seconds", "share"):
+        table.add_column(heading, justify="right")
+    for name, row in measured.items():
+        for part, seconds in row.get("parts", {}).items():
+            table.add_row(name, part, f"{seconds:.2f}", f"{seconds / row['seconds']:.0%}")
     return table
 
 

@@ -35,9 +35,13 @@ def centroids_from_artifact(artifact: bytes) -> np.ndarray:
 def distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Euclidean distances (rows, k) of points (rows, c) to centroids (k, c)."""
     rows = np.asarray(points, dtype=np.float64)
-    squared = (rows**2).sum(axis=1)[:, None] + (centroids**2).sum(axis=1) - 2 * rows @ centroids.T
-    lengths: np.ndarray = np.sqrt(np.maximum(squared, 0))
-    return lengths
+    squared: np.ndarray = rows @ centroids.T
+    squared *= -2  # in place from here on: with many centroids, memory is what takes the time
+    squared += (rows**2).sum(axis=1)[:, None]
+    squared += (centroids**2).sum(axis=1)
+    np.maximum(squared, 0, out=squared)
+    np.sqrt(squared, out=squared)
+    return squared
 
 
 def elbow(points: np.ndarray, ks: Iterable[int], *, seed: int = 0) -> list[ElbowPoint]:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.format_error import FormatError
+
 Array = NDArray[Any]
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
@@ -47,24 +49,8 @@ _SPARSE = {1: "row_sparse", 2: "csr"}
 _U32, _I32, _U64, _CONTEXT = Struct("<I"), Struct("<i"), Struct("<Q"), Struct("<ii")
 
 
-class NDArrayError(ValueError):
-    """The bytes are not an NDArray list that can be read.
-
-    Attributes
-    ----------
-    offset
-        The byte at which reading stopped.
-    reason
-        What is wrong there.
-    """
-
-    def __init__(self, offset: int, reason: str) -> None:
-        super().__init__(f"byte {offset}: {reason}")
-        self.offset = offset
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["NDArrayError"], tuple[int, str]]:
-        return type(self), (self.offset, self.reason)
+class NDArrayError(FormatError):
+    """The bytes are not an NDArray list that can be read."""
 
 
 def load(data: bytes) -> dict[str, Array] | list[Array]:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.format_error import FormatError
+
 Array = NDArray[Any]
 Bytes = bytes | bytearray | memoryview
 
@@ -45,24 +47,8 @@ _VECTOR_LABELS = frozenset({"projection"})
 _MAX_EXPANDED_BYTES = 1 << 31
 
 
-class RecordIOError(ValueError):
-    """The bytes are not recordIO-protobuf that can be read.
-
-    Attributes
-    ----------
-    offset
-        The byte at which reading stopped.
-    reason
-        What is wrong there.
-    """
-
-    def __init__(self, offset: int, reason: str) -> None:
-        super().__init__(f"byte {offset}: {reason}")
-        self.offset = offset
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["RecordIOError"], tuple[int, str]]:
-        return type(self), (self.offset, self.reason)
+class RecordIOError(FormatError):
+    """The bytes are not recordIO-protobuf that can be read."""
 
 
 def encode(matrix: Array, labels: Array | None = None) -> bytes:

@@ -74,9 +74,9 @@ def main() -> None:
     # From here on clients can connect; they are answered once the imports are done.
     listener.listen(512)
     _set_environment(settings)
-    from local.function_processes import FunctionHost  # noqa: PLC0415  # after the environment is set
+    from local.forks import ForkHost  # noqa: PLC0415  # after the environment is set
 
-    host = FunctionHost()
+    host = ForkHost()
     code = 0
     try:
         _install(settings, host)
@@ -129,7 +129,7 @@ def _install(settings: ServerSettings, host: Any) -> None:
     from local import function_faults  # noqa: PLC0415
     from local.sagemaker import service  # noqa: PLC0415
 
-    function_faults.install(service.install(**settings.twin).faults)
+    function_faults.install(service.install(host.start_worker, **settings.twin).faults)
 
 
 async def _serve(listener: socket.socket, directory: Path) -> None:

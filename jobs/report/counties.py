@@ -44,16 +44,20 @@ class CountyMap:
     missing: tuple[tuple[str, str], ...]
 
 
-@cache
 def topology() -> str:
-    """Return counties.json, as `npm ci` put it into jobs/vendor (vendor.mjs beside this file)."""
-    return files("jobs").joinpath("vendor", "counties.json").read_text(encoding="utf-8")
+    """Return the shapes' topology."""
+    return _vendored("counties.json")
 
 
 @cache
 def shape_ids() -> frozenset[str]:
     """FIPS codes that have a shape."""
-    return frozenset(shape["id"] for shape in json.loads(topology())["objects"]["counties"]["geometries"])
+    return frozenset(json.loads(_vendored("fips.json")))
+
+
+def _vendored(name: str) -> str:
+    """Return a file that `npm ci` put into jobs/vendor (vendor.mjs beside this file)."""
+    return files("jobs").joinpath("vendor", name).read_text(encoding="utf-8")
 
 
 def fips(row_id: str) -> str:

@@ -3,7 +3,7 @@
 //
 // counties.json is us-atlas' pre-projected topology (Albers, 975 x 610 pixels; 2017 county boundaries) with Puerto
 // Rico added as an inset, because that projection leaves Puerto Rico out; on a grid of a tenth of a pixel, which
-// halves the file.
+// halves the file. fips.json lists the shapes in it, so that nobody has to read a megabyte to know them.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -79,4 +79,6 @@ for (const name of ["vega", "vega-lite", "vega-embed"]) {
   const code = npmFile(`${name}/build/${name}.min.js`);
   writeFileSync(join(target, `${name}.min.js`), code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
 }
-writeFileSync(join(target, "counties.json"), JSON.stringify(withPuertoRico()));
+const counties = withPuertoRico();
+writeFileSync(join(target, "counties.json"), JSON.stringify(counties));
+writeFileSync(join(target, "fips.json"), JSON.stringify(counties.objects.counties.geometries.map((shape) => shape.id)));

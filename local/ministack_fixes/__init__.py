@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.function_processes import FunctionHost
+from local.forks import ForkHost
 from local.ministack_fixes import decisions, events, functions, metrics, object_events, objects, workflows
 
 
-def apply(host: FunctionHost, record: Path | None) -> None:
+def apply(host: ForkHost, record: Path | None) -> None:
     """Mend ministack in this process.
 
     Parameters

@@ -20,7 +20,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from local.function_processes import EnvironmentProcess, FunctionHost
+from local.forks import EnvironmentProcess, ForkHost
 from local.ministack_fixes import roles
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", 
 _CREDENTIALS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
-def apply(host: FunctionHost) -> None:
+def apply(host: ForkHost) -> None:
     """Send Python functions down the custom-runtime path, in processes forked by ``host``."""
     run_python_functions_under_the_runtime_api()
     give_functions_the_variables_lambda_sets()
@@ -237,12 +237,12 @@ def keep_dead_letter_queues_of_templates() -> None:
     handlers.update(create=create_function, update=update_function)
 
 
-def fork_instead_of_starting_an_interpreter(host: FunctionHost) -> None:
+def fork_instead_of_starting_an_interpreter(host: ForkHost) -> None:
     """Let ``host`` fork Python functions' environments; other runtimes' are started as before."""
 
     def start(command: list[str], *, env: dict[str, str], **keywords: Any) -> Any:
         if env.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):
-            return host.start(env, int(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
+            return host.start_environment(env, int(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
         return subprocess.Popen(command, env=env, **keywords)
 
     lambda_runtime.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})

@@ -13,16 +13,13 @@ import pickle
 import signal
 import socket
 import struct
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from local.sagemaker.tasks import HostingTask, TrainingTask
 
 _LENGTH = struct.Struct("<Q")
 _STREAM_LIMIT = 1 << 24
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 logger = logging.getLogger("sagemaker")
 
@@ -107,28 +104,26 @@ class Container:
 
 
 class ContainerHost:
-    """Owns the warm parent process."""
+    """Has containers forked by the warm process (`local.sagemaker.worker`).
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    Parameters
+    ----------
+    start_worker
+        Starts that process, given the descriptor of its control socket.
+    """
+
+    def __init__(self, start_worker: Callable[[int], None]) -> None:
+        self._start_worker = start_worker
         self._control: socket.socket | None = None
 
     def warm_up(self) -> socket.socket:
-        """Start the warm process unless it runs, and return its control socket; what is sent there waits for it."""
-        if self._control is not None and self._process is not None and self._process.poll() is None:
-            return self._control
-        ours, theirs = socket.socketpair()
-        # One thread a container: there are more containers than cores when several runs overlap.
-        environment = os.environ | {"PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.sagemaker.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self._control = ours
-        return ours
+        """Start the warm process unless it has been, and return its control socket; what is sent there waits for it."""
+        if self._control is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._start_worker(theirs.fileno())
+            self._control = ours
+        return self._control
 
     async def launch(self, task: Task) -> Container:
         """Start a container for a task.
@@ -138,13 +133,12 @@ class ContainerHost:
         ContainerDiedError
             When the warm process, or the container at once, has ended.
         """
-        control = self.warm_up()
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(control, [b"f"], [theirs.fileno()])
-        except (BrokenPipeError, ConnectionError):
+            socket.send_fds(self.warm_up(), [b"f"], [theirs.fileno()])
+        except OSError:
             ours.close()
-            self._process = None
+            self._control = None  # the next launch starts another
             raise ContainerDiedError("the process that starts containers has ended") from None
         finally:
             theirs.close()
@@ -152,16 +146,3 @@ class ContainerHost:
         container = Container(reader, writer)
         await container.start(task)
         return container
-
-    def close(self) -> None:
-        """End the warm process; containers end when their connection closes."""
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None:
-            self._process.wait(timeout=10)
-        self._process = self._control = None
-
-
-def _python_path() -> str:
-    inherited = os.environ.get("PYTHONPATH")
-    return os.pathsep.join([str(_PROJECT_ROOT), *([inherited] if inherited else [])])

@@ -56,18 +56,20 @@ class SageMaker:
 
     Parameters
     ----------
+    containers
+        Where its jobs and endpoints run.
     endpoint_url, ca_bundle
         Where containers find the gateway, and what they trust.
     pace
         How long jobs and endpoints take.
     """
 
-    def __init__(self, endpoint_url: str, ca_bundle: str | None, pace: Pace) -> None:
+    def __init__(self, containers: ContainerHost, endpoint_url: str, ca_bundle: str | None, pace: Pace) -> None:
         self._endpoint_url = endpoint_url
         self._ca_bundle = ca_bundle
         self.state = State()
         self.ledger = Ledger()
-        self.containers = ContainerHost()
+        self.containers = containers
         self.faults = Faults([])
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -181,23 +183,19 @@ class SageMaker:
             logger.error("a job's or an endpoint's life ended in an error", exc_info=error)
 
 
-def install(
-    *,
-    pace: str | Pace = "",
-    faults: Iterable[str] = (),
-    endpoint_url: str | None = None,
-    ca_bundle: str | None = None,
-) -> SageMaker:
+def install(start_worker: Callable[[int], None], *, pace: str | Pace = "", faults: Iterable[str] = ()) -> SageMaker:
     """Register SageMaker in ministack, before its server starts.
+
+    Containers find the gateway at AWS_ENDPOINT_URL, and trust AWS_CA_BUNDLE.
 
     Parameters
     ----------
+    start_worker
+        Starts `local.sagemaker.worker`, given the descriptor of its control socket.
     pace
         A `Pace`, or a line that `Pace.parse` reads.
     faults
         Faults in force from the start; see `local.sagemaker.faults`.
-    endpoint_url, ca_bundle
-        Where containers find the gateway and what they trust; by default AWS_ENDPOINT_URL and AWS_CA_BUNDLE.
 
     Raises
     ------
@@ -205,8 +203,9 @@ def install(
         For a pace or a fault that can't be understood.
     """
     twin = SageMaker(
-        endpoint_url or os.environ["AWS_ENDPOINT_URL"],
-        ca_bundle or os.environ.get("AWS_CA_BUNDLE"),
+        ContainerHost(start_worker),
+        os.environ["AWS_ENDPOINT_URL"],
+        os.environ.get("AWS_CA_BUNDLE"),
         Pace.parse(pace) if isinstance(pace, str) else pace,
     )
     twin.faults.replace(faults)

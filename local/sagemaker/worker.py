@@ -1,8 +1,8 @@
 """The warm process that forks containers, and what a forked container does first.
 
-Run as `python -m local.sagemaker.worker <descriptor of its control socket>`. Each byte that arrives there carries the
-descriptor of a new container's socket. The socket's first message is the task, a `TrainingTask` or a
-`HostingTask`; every message is a pickle behind its 64-bit length.
+It is forked itself, by `local.fork_host`, with the libraries that containers need. Each byte that arrives on its
+control socket carries the descriptor of a new container's socket. The socket's first message is the task, a
+`TrainingTask` or a `HostingTask`; every message is a pickle behind its 64-bit length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import pickle
 import signal
 import socket
 import struct
-import sys
 from typing import Any
 
 from local.sagemaker import hosting_container, role_session, training_container
@@ -68,8 +67,6 @@ def run_container(channel: Channel) -> None:
 
 def _warm_up() -> None:
     """Cache what every container needs, so that forks share it."""
-    import sklearn.cluster  # noqa: F401, PLC0415 - a k-means job's; a second that it needn't wait
-
     role_session.warm_up()
     gc.collect()
     gc.freeze()
@@ -98,16 +95,12 @@ def _be_a_container(connection: socket.socket) -> None:
     os._exit(status)
 
 
-def main() -> None:
+def main(descriptor: int) -> None:
     """Warm up, then fork containers until the server closes the control socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody waits for a container's exit status: the end of its socket says it.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = socket.socket(fileno=descriptor)
     _warm_up()
     _serve(control)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import textwrap
 import time
 import uuid
@@ -17,6 +18,9 @@ import pytest
 
 from local.cloud import Cloud
 from local.deploy import Outputs, deploy
+
+# Whatever runs the tests in the background has SIGINT ignored, and every command would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

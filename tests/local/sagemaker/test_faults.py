@@ -1,9 +1,12 @@
 """Injected faults: what a client sees, which requests they strike, and how often."""
 
 import json
+import os
+import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -305,20 +308,12 @@ def test_a_slow_operation_takes_its_time(aws: Aws) -> None:
 
 def test_a_killed_container_is_a_model_error_not_a_hang(aws: Aws) -> None:
     """The container's process may die: its endpoint then answers 5xx errors of the model."""
-    import os
-    import signal
-    import subprocess
-
     artifact = aws.put_model("faults/kmeans.tar.gz", [np.zeros((2, 2), np.float32)])
-    listing = ["ps", "-eo", "pid,ppid,args"]
 
-    def workers() -> set[int]:
-        lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
-        table = [(int(pid), int(parent), args) for pid, parent, args in (line.split(None, 2) for line in lines[1:])]
-        mine = {pid for pid, parent, args in table if parent == aws.cloud.pid and "sagemaker.worker" in args}
-        return {pid for pid, parent, _ in table if parent in mine}
+    def processes() -> set[int]:
+        return {process.pid for process in psutil.Process(aws.cloud.pid).children(recursive=True)}
 
-    before = workers()
+    before = processes()
     aws.sagemaker.create_model(
         ModelName="mortal",
         ExecutionRoleArn=aws.role,
@@ -327,7 +322,7 @@ def test_a_killed_container_is_a_model_error_not_a_hang(aws: Aws) -> None:
     aws.sagemaker.create_endpoint_config(EndpointConfigName="mortal", ProductionVariants=[variant("mortal")])
     aws.sagemaker.create_endpoint(EndpointName="mortal", EndpointConfigName="mortal")
     aws.settled("mortal")
-    (container,) = workers() - before
+    (container,) = processes() - before
     os.kill(container, signal.SIGKILL)
     runtime = aws.cloud.client("sagemaker-runtime", config=ONCE)
     with pytest.raises(ClientError) as refused:

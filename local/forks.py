@@ -1,4 +1,4 @@
-"""Processes for Python functions, forked by :mod:`local.function_host`, as their owner sees them."""
+"""The processes that :mod:`local.fork_host` forks, as their owner sees them."""
 
 from __future__ import annotations
 
@@ -19,30 +19,45 @@ from typing import BinaryIO
 _PAGE = resource.getpagesize()
 
 
-class FunctionHost:
-    """The process of :mod:`local.function_host`, as seen by its owner."""
+class ForkHost:
+    """The process of :mod:`local.fork_host`, as seen by its owner."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "local.function_host"],
+                [sys.executable, "-m", "local.fork_host"],
                 stdin=theirs.fileno(),
+                # One thread a process: there are more of them than cores when several runs overlap.
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
 
-    def start(self, variables: Mapping[str, str], memory_mb: int) -> EnvironmentProcess:
+    def start_environment(self, variables: Mapping[str, str], memory_mb: int) -> EnvironmentProcess:
         """Fork an execution environment with exactly these environment variables."""
         ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
         try:
-            with self._lock:
-                socket.send_fds(self._control, [b"f"], [theirs.fileno(), writer])
+            self._ask("environment", theirs.fileno(), writer)
         finally:
             theirs.close()
             os.close(writer)
         ours.sendall(json.dumps(dict(variables)).encode() + b"\n")
         return EnvironmentProcess(ours, os.fdopen(reader, "rb"), memory_mb, variables)
+
+    def start_worker(self, descriptor: int) -> None:
+        """Fork SageMaker's worker, which takes its orders from this socket, once the libraries are loaded.
+
+        Raises
+        ------
+        OSError
+            When the host has ended.
+        """
+        self._ask("worker", descriptor)
+
+    def _ask(self, kind: str, *descriptors: int) -> None:
+        with self._lock:
+            socket.send_fds(self._control, [kind.encode()], descriptors)
 
     def stop(self) -> None:
         """End the host and every environment that it has forked."""

@@ -1,14 +1,19 @@
-"""A process that has the functions' libraries loaded, and forks one execution environment after another.
+"""A process with the large libraries loaded, which forks functions' environments and SageMaker's worker.
 
 A cold start on AWS costs a second of somebody else's processor; a dozen of them on two local cores
 would take longer than the run. Loading numpy and its kin once, and forking, makes a cold start
 take milliseconds, while the function itself is still run by AWS's own runtime client
 (``awslambdaric``) in a process of its own, with its own environment variables and credentials.
 
-The host is started by :mod:`local.function_processes` with one socket, its standard input. Each
-datagram on it carries two descriptors: a socket to talk to the new environment's owner, and the
-pipe that takes its output. On the first of them the owner sends the environment's variables; the
-host answers ``{"pid": …}`` at once and ``{"status": …}`` (a wait status) when it has ended.
+The host is started by :mod:`local.forks` with one socket, its standard input. Each datagram on it
+asks for one process:
+
+``environment``
+    carries two descriptors: a socket to talk to the environment's owner, and the pipe that takes
+    its output. On the first of them the owner sends the environment's variables; the host answers
+    ``{"pid": …}`` at once and ``{"status": …}`` (a wait status) when it has ended.
+``worker``
+    carries the control socket of :mod:`local.sagemaker.worker`.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import ctypes
 import functools
 import gc
 import importlib
+import importlib.abc
 import json
 import os
 import select
@@ -52,13 +58,14 @@ PRELOADED = (
 )
 SERVICES = ("s3", "sagemaker", "sagemaker-runtime", "stepfunctions", "sns", "events")
 
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve fork requests until the owner closes the socket; then end every environment."""
     die_with_parent()
-    _leave_no_trace()
+    _look_like_lambda()
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,10 +84,13 @@ def main() -> None:
                 os.read(wake_reader, 4096)
                 _report_ended(children)
             if control.fileno() in ready:
-                _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
-                if not descriptors:
+                kind, descriptors, _, _ = socket.recv_fds(control, 16, 2)
+                if kind == b"environment":
+                    _start_environment(descriptors, children, control)
+                elif kind == b"worker":  # it can wait until there is something to share
+                    to_load.append(partial(_start_worker, descriptors[0], children, control))
+                else:
                     return
-                _start(descriptors, children, control)
             elif to_load and not ready:
                 with contextlib.suppress(ImportError):  # the function that needs it will say so itself
                     to_load.pop(0)()
@@ -101,10 +111,18 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _leave_no_trace() -> None:
-    """Let functions import their own deployment package, never this checkout."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
+class _NotInLayers(importlib.abc.MetaPathFinder):
+    """Hides pandas, which this checkout needs and no layer has; scikit-learn would take a while to load it."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name=fullname)
+
+
+def _look_like_lambda() -> None:
+    """Let functions import their own deployment package, never this checkout nor what no layer has."""
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", _ROOT)]
+    sys.meta_path.insert(0, _NotInLayers())
     for name in [name for name in sys.modules if name.split(".")[0] == "local"]:
         del sys.modules[name]
 
@@ -139,13 +157,11 @@ def _report_ended(children: dict[int, socket.socket]) -> None:
                 owner.sendall(json.dumps({"status": status}).encode() + b"\n")
 
 
-def _start(descriptors: list[int], children: dict[int, socket.socket], control: socket.socket) -> None:
+def _start_environment(descriptors: list[int], children: dict[int, socket.socket], control: socket.socket) -> None:
     owner, output = socket.socket(fileno=descriptors[0]), descriptors[1]
-    pid = os.fork()
+    pid = _fork(children, control)
     if pid == 0:
-        for other in (control, *children.values()):
-            other.close()
-        _become_environment(owner, output)
+        _end_with(partial(_be_environment, owner, output))
     os.close(output)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
@@ -154,21 +170,30 @@ def _start(descriptors: list[int], children: dict[int, socket.socket], control: 
         owner.sendall(json.dumps({"pid": pid}).encode() + b"\n")
 
 
-def _become_environment(owner: socket.socket, output: int) -> NoReturn:
-    """Turn the forked process into an execution environment, and end with it."""
-    status = 1
-    try:
-        os.setpgid(0, 0)
+def _start_worker(descriptor: int, children: dict[int, socket.socket], control: socket.socket) -> None:
+    if _fork(children, control) == 0:
+        _end_with(partial(_be_worker, descriptor))
+    os.close(descriptor)
+
+
+def _fork(children: dict[int, socket.socket], control: socket.socket) -> int:
+    """Fork; the child has none of the host's sockets and signal handlers."""
+    pid = os.fork()
+    if pid == 0:
         die_with_parent()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-        with owner, owner.makefile("rb") as request:
-            variables: dict[str, str] = json.loads(request.readline())
-        _run_function(variables)
+        for other in (control, *children.values()):
+            other.close()
+    return pid
+
+
+def _end_with(run: Callable[[], None]) -> NoReturn:
+    """Run what a forked process is for, and end with it."""
+    status = 1
+    try:
+        run()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -179,6 +204,21 @@ def _become_environment(owner: socket.socket, output: int) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _be_worker(descriptor: int) -> None:
+    sys.path.insert(0, _ROOT)
+    importlib.import_module("local.sagemaker.worker").main(descriptor)
+
+
+def _be_environment(owner: socket.socket, output: int) -> None:
+    os.setpgid(0, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    with owner, owner.makefile("rb") as request:
+        variables: dict[str, str] = json.loads(request.readline())
+    _run_function(variables)
 
 
 def _run_function(variables: dict[str, str]) -> None:

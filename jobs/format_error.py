@@ -1,0 +1,23 @@
+"""The error of bytes that are not in the format they should be in."""
+
+from typing import Self
+
+
+class FormatError(ValueError):
+    """Bytes that can't be read.
+
+    Attributes
+    ----------
+    offset
+        The byte at which reading stopped.
+    reason
+        What is wrong there.
+    """
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(f"byte {offset}: {reason}")
+        self.offset = offset
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int, str]]:
+        return type(self), (self.offset, self.reason)
