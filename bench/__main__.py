@@ -39,7 +39,7 @@ def main(
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; expected some of {', '.join(MODULES)}")
     last: dict[str, Row] = json.loads(LAST.read_text()) if LAST.exists() else {}
     measured: dict[str, Row] = {}
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=200)
     for name in names or MODULES:
         console.print(f"measuring {name} …", style="dim")
         measured |= {row["name"]: row for row in _measure(name)}

@@ -6,20 +6,21 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 ROOT = Path(__file__).parents[1]
-SIZES = (3_220, 100_000, 1_000_000)
+SIZES = (3_220, 100_000, 300_000, 1_000_000)
 _SAMPLE_SECONDS = 0.05
 
 Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure runs of 3 k, 100 k and 1 M rows; seconds a row are compared with those of the size before.
+    """Measure runs by size, and what a row more costs between one size and the next.
 
     The first run's synth starts from nothing; the second, of the same size, finds it done: that is the warm run.
     """
@@ -28,7 +29,7 @@ def measure() -> list[Row]:
         (ROOT / "cdk.out" / ".fingerprint").unlink(missing_ok=True)
         first, warm = _run(files[SIZES[0]]), _run(files[SIZES[0]])
         sized = {SIZES[0]: warm, **{rows: _run(files[rows]) for rows in SIZES[1:]}}
-    return [*_commands(first, warm), *_runs(sized)]
+    return [*_commands(first, warm), *_runs(sized), *_slopes(sized)]
 
 
 def _commands(first: Row, warm: Row) -> list[Row]:
@@ -51,26 +52,45 @@ def _commands(first: Row, warm: Row) -> list[Row]:
 
 
 def _runs(sized: dict[int, Row]) -> list[Row]:
-    rows, before = [], None
-    for size, run in sized.items():
-        seconds = run["seconds"]["execution"]
-        reference = seconds if before is None else before[1] * size / before[0]
-        rows.append(
-            {
-                "name": f"execution, {size:,} rows",
-                "reference": "itself" if before is None else f"{before[0]:,} rows, scaled to as many",
-                "rows": size,
-                "seconds": seconds,
-                "reference_seconds": round(reference, 3),
-                "ratio": round(reference / seconds, 2),
-                "mb_per_s": round(run["bytes"] / seconds / 1e6, 1),
-                "peak_rss_mb": run["peak_rss_mb"],
-                "parts": {step["name"]: step["seconds"] for step in run["steps"]},
-                "whole_command_seconds": run["seconds"]["total"],
-            }
-        )
-        before = (size, seconds)
-    return rows
+    smallest = sized[SIZES[0]]["seconds"]["execution"]
+    return [
+        {
+            "name": f"execution, {size:,} rows",
+            "reference": f"{SIZES[0]:,} rows' seconds a row",
+            "rows": size,
+            "seconds": run["seconds"]["execution"],
+            "reference_seconds": round(smallest * size / SIZES[0], 3),
+            "ratio": round(smallest * size / SIZES[0] / run["seconds"]["execution"], 2),
+            "mb_per_s": round(run["bytes"] / run["seconds"]["execution"] / 1e6, 1),
+            "peak_rss_mb": run["peak_rss_mb"],
+            "peak_process": run["peak_process"],
+            "parts": {step["name"]: step["seconds"] for step in run["steps"]},
+            "whole_command_seconds": run["seconds"]["total"],
+        }
+        for size, run in sized.items()
+    ]
+
+
+def _slopes(sized: dict[int, Row]) -> list[Row]:
+    """Compare what a row more costs with what it cost between the two sizes before: 1 where cost grows with rows only.
+
+    The first step, from the smallest size, has none before it; launches are paid once, whatever the rows.
+    """
+    slopes = {
+        (few, many): (sized[many]["seconds"]["execution"] - sized[few]["seconds"]["execution"]) / (many - few)
+        for few, many in pairwise(SIZES)
+    }
+    return [
+        {
+            "name": f"a row more, {few:,} to {many:,} rows",
+            "reference": f"a row more, {before[0]:,} to {before[1]:,} rows",
+            "rows": many - few,
+            "seconds": slopes[few, many],
+            "reference_seconds": slopes[before],
+            "ratio": round(slopes[before] / slopes[few, many], 2),
+        }
+        for before, (few, many) in pairwise(slopes)
+    ]
 
 
 def _sample(rows: int, directory: Path) -> Path:
@@ -90,14 +110,19 @@ def _run(csv: Path) -> Row:
     peak.stop()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {answer}")
-    return {**json.loads(answer), "peak_rss_mb": round(peak.mb, 1), "bytes": csv.stat().st_size}
+    return {
+        **json.loads(answer),
+        "peak_rss_mb": round(peak.mb, 1),
+        "peak_process": peak.process,
+        "bytes": csv.stat().st_size,
+    }
 
 
 class _Peak:
     """The largest memory that any one process below another has had."""
 
     def __init__(self, pid: int) -> None:
-        self.mb = 0.0
+        self.mb, self.process = 0.0, ""
         self._root = psutil.Process(pid)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -116,7 +141,9 @@ class _Peak:
                 return
             for process in family:
                 try:
-                    self.mb = max(self.mb, process.memory_info().rss / 1e6)
+                    mb = process.memory_info().rss / 1e6
+                    if mb > self.mb:
+                        self.mb, self.process = mb, " ".join(process.cmdline()[1:])
                 except psutil.NoSuchProcess:
                     continue
             time.sleep(_SAMPLE_SECONDS)
