@@ -91,8 +91,8 @@ permissions: setup ## Granted, used and refused, per role, over runs of every ki
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
-	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
-	@$(BIN)/pytest $(CROWDED)
+	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
+	@$(BIN)/pytest --durations 6 $(CROWDED)
 
 synth: setup ## Synthesize the template into cdk.out
 	@npx cdk synth --quiet
