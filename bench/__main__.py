@@ -24,6 +24,7 @@ MODULES = {
     "prepare": sys.executable,
     "algorithms": sys.executable,
     "whole_run": sys.executable,
+    "functions": sys.executable,
     "timeline": sys.executable,
 }
 
@@ -44,7 +45,8 @@ def main(
         console.print(f"measuring {name} …", style="dim")
         measured |= {row["name"]: row for row in _measure(name)}
     console.print(_table(measured, last))
-    console.print(_parts(measured))
+    if any("parts" in row for row in measured.values()):
+        console.print(_parts(measured))
     LAST.write_text(json.dumps(last | measured, indent=2) + "\n")
     console.print(f"written to {LAST.relative_to(ROOT)}")
 

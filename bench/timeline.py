@@ -7,15 +7,9 @@ scale. Two scales tell the two apart: ``total(scale) = scale * scaled + real``, 
 """
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from local import sample
-from local.cloud import Cloud
-from local.deploy import deploy, synth
-from local.follow import Follower
-from local.session import Stack
+from bench.execution import execution
 
 SAGEMAKER_SECONDS = 191 + 375 + 191 + 440
 SCALES = (0.02, 0.06)
@@ -44,17 +38,8 @@ def measure() -> list[Row]:
 
 
 def _execution_seconds(scale: float) -> float:
-    with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory)
-        with Cloud.start(home / "cloud", wait_scale=scale, pace=f"recorded*{scale}") as cloud:
-            stack = Stack.of_outputs(cloud, deploy(cloud, synth(home / "cdk.out")).values)
-            csv = home / sample.FILE_NAME
-            sample.write(csv)
-            follower = Follower(stack.client("stepfunctions"), stack.execution_arn(stack.upload(csv)))
-            snapshot = follower.watch(lambda _: None)
-            if snapshot.status != "SUCCEEDED":
-                raise RuntimeError(f"the run ended {snapshot.status}: {snapshot.error}: {snapshot.cause}")
-            return snapshot.seconds
+    with execution(wait_scale=scale, pace=f"recorded*{scale}") as (_, run):
+        return run.seconds
 
 
 if __name__ == "__main__":

@@ -93,14 +93,20 @@ class EnvironmentProcess:
         self._memory_bytes = memory_mb * 1024 * 1024
         self._messages = owner.makefile("rb")
         self._lock = threading.Lock()
+        self._peak_bytes = 0
         self.pid: int = json.loads(self._messages.readline() or b'{"pid": 0}')["pid"]
         self._shared_bytes = self._anonymous_bytes()  # what it has of the host's, and didn't allocate
 
     def poll(self) -> int | None:
         """Return the exit code once the process has ended; kill it when it holds too much memory."""
-        if self.returncode is None and self._anonymous_bytes() - self._shared_bytes > self._memory_bytes:
+        if self.returncode is None and self._allocated_bytes() > self._memory_bytes:
             self.kill()
         return self._collect(0)
+
+    def peak_mb(self) -> int:
+        """Return the most memory that it was seen to have allocated, without the libraries it was forked with."""
+        self._allocated_bytes()
+        return -(-self._peak_bytes // 1024**2)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the process's end, or raise :class:`subprocess.TimeoutExpired`."""
@@ -127,6 +133,11 @@ class EnvironmentProcess:
                 self._messages.close()
                 self._owner.close()
             return self.returncode
+
+    def _allocated_bytes(self) -> int:
+        allocated = self._anonymous_bytes() - self._shared_bytes
+        self._peak_bytes = max(self._peak_bytes, allocated)
+        return allocated
 
     def _anonymous_bytes(self) -> int:
         """Return the anonymous memory that the process holds, that of the host included."""

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import termios
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -26,6 +27,9 @@ from local.ministack_fixes import roles
 if TYPE_CHECKING:
     from local.function_faults import FunctionFaults
 
+# ministack writes an invocation's REPORT line in the thread that ran it.
+_last_invocation = threading.local()
+
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
 # Without IAM these are the administrator's.
 _CREDENTIALS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
@@ -37,6 +41,7 @@ def apply(host: ForkHost) -> None:
     give_functions_the_variables_lambda_sets()
     prepare_code_once_per_version()
     log_under_the_functions_role()
+    report_memory_used()
     keep_dead_letter_queues_of_templates()
     fork_instead_of_starting_an_interpreter(host)
 
@@ -55,6 +60,8 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         finally:
             if self.faults and strike:
                 self.faults.disarm(strike)
+            if process := self._proc or self._last_process:
+                _last_invocation.peak_mb = process.peak_mb()
         payload = result.get("error_payload")
         if not isinstance(payload, dict) or payload.get("errorType") not in ("Runtime.ExitError", "Sandbox.Timedout"):
             return result
@@ -214,6 +221,15 @@ def log_under_the_functions_role() -> None:
             original(func, *args, **keywords)
 
     lambda_svc._emit_lambda_logs = emit
+
+
+def report_memory_used() -> None:
+    """Give REPORT lines the memory that the function allocated; ministack knows it of Docker's containers only."""
+
+    def peak_mb(_func: dict[str, Any]) -> int:
+        return int(getattr(_last_invocation, "peak_mb", 0))
+
+    lambda_svc._probe_peak_memory_mb = peak_mb
 
 
 def keep_dead_letter_queues_of_templates() -> None:

@@ -1,0 +1,35 @@
+"""One execution over a synthetic census, in an embedded AWS of its own."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from local import sample
+from local.cloud import Cloud
+from local.deploy import deploy, synth
+from local.follow import Follower, Snapshot
+from local.session import Stack
+
+
+@contextmanager
+def execution(rows: int | None = None, **cloud_options: Any) -> Iterator[tuple[Stack, Snapshot]]:
+    """Run a census of `rows` (by default the 3,220 counties) and give the stack, still there, and how the run ended.
+
+    Raises
+    ------
+    RuntimeError
+        When the execution does not succeed.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        csv = home / sample.FILE_NAME
+        sample.write(csv, rows=rows)
+        with Cloud.start(home / "cloud", **cloud_options) as cloud:
+            stack = Stack.of_outputs(cloud, deploy(cloud, synth(home / "cdk.out")).values)
+            follower = Follower(stack.client("stepfunctions"), stack.execution_arn(stack.upload(csv)))
+            run = follower.watch(lambda _: None)
+            if run.status != "SUCCEEDED":
+                raise RuntimeError(f"the execution ended {run.status}: {run.error}: {run.cause}")
+            yield stack, run
