@@ -54,7 +54,7 @@ def _row(function: Row, invocations: list[Invocation]) -> Row:
     longest = max(invocation.seconds for invocation in invocations)
     allocated = max(invocation.allocated_mb for invocation in invocations)
     return {
-        "name": f"{module}, {len(invocations)} invocations",
+        "name": f"{module}, called {len(invocations)} times",
         "reference": f"what it is given, with {function['MemorySize']:,} MB",
         "rows": ROWS,
         "seconds": longest,
