@@ -19,9 +19,12 @@ ROWS = 300_000
 # What a handler imports only when it is called.
 _LOADED_LATER = {"lambdas.choose_clusters": ["sklearn.cluster"]}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
-_IMPORT = (
-    "import importlib, psutil, sys; importlib.import_module(sys.argv[1]); print(psutil.Process().memory_info().rss)"
-)
+_IMPORT = """
+import importlib, psutil, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(psutil.Process().memory_info().rss)
+"""
 
 Row = dict[str, Any]
 
