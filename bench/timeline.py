@@ -12,7 +12,7 @@ from typing import Any
 from bench.execution import execution
 
 SAGEMAKER_SECONDS = 191 + 375 + 191 + 440
-SCALES = (0.02, 0.06)
+SCALES = (0.02, 0.12)
 ROWS = 3_220
 
 Row = dict[str, Any]
