@@ -7,6 +7,7 @@ dependency layers aren't built, by the CDK's own ``aws:cdk:bundling-stacks``.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +85,27 @@ def synth(outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: boo
     full_context = _context(context or {}, bundle=bundle)
     fingerprint = _fingerprint(full_context)
     stamp = outdir / ".fingerprint"
-    if reuse and stamp.exists() and stamp.read_text() == fingerprint:
-        return outdir
-    stamp.unlink(missing_ok=True)
+    with _one_at_a_time(outdir):
+        if not (reuse and stamp.exists() and stamp.read_text() == fingerprint):
+            stamp.unlink(missing_ok=True)
+            _run_app(outdir, full_context)
+            stamp.write_text(fingerprint)
+    return outdir
+
+
+@contextmanager
+def _one_at_a_time(outdir: Path) -> Iterator[None]:
+    """Let one process synthesize into a directory; another that wanted the same finds it done."""
+    outdir.mkdir(parents=True, exist_ok=True)
+    with (outdir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run_app(outdir: Path, context: Mapping[str, Any]) -> None:
     variables = os.environ | {
         "CDK_OUTDIR": str(outdir),
-        "CDK_CONTEXT_JSON": json.dumps(full_context),
+        "CDK_CONTEXT_JSON": json.dumps(context),
         # CDK's own check of the template takes longer than all the rest; cfn-lint and cdk-nag check it in the tests.
         "CDK_VALIDATION": "false",
         "NODE_NO_WARNINGS": "1",
@@ -99,8 +116,6 @@ def synth(outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: boo
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
         raise SynthError(words[-1] if words else f"app.py ended with {done.returncode}")
-    stamp.write_text(fingerprint)
-    return outdir
 
 
 def deploy(cloud: Cloud, assembly: Path, stack_name: str | None = None) -> Outputs:
