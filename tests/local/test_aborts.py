@@ -116,7 +116,8 @@ class Abort:
 
 
 def _abort_in(runs: Runs, number: int, state: str) -> Abort | str:
-    name, way, hold = f"a{number:02}", _ways().get(state, Way()), f"State.{state}"
+    # No hexadecimal name: "a07-" may stand in another run's version id, and its fault would hold that run too.
+    name, way, hold = f"stop{number:02}", _ways().get(state, Way()), f"State.{state}"
     held = f"{hold}@{name}-:slow=300"
     faults = [fault.format(run=name) for fault in way.faults]
     runs.add_faults(*faults, *(() if way.redriven else (held,)))
@@ -130,7 +131,8 @@ def _abort_in(runs: Runs, number: int, state: str) -> Abort | str:
             way.meanwhile(runs, run)
         await_fault(runs, hold, run)
     except AssertionError as never:
-        return f"the run never got there: {never}"
+        through = runs.entered(run)[-8:] if runs.describe(run) else "nothing: it never began"
+        return f"the run never got there: {never}; it came through {through}"
     runs.client("stepfunctions").stop_execution(executionArn=run.execution_arn, error="Test", cause=state)
     return Abort(run, runs.end(run)["status"], runs.input_is_there(run))
 
