@@ -33,7 +33,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
 
 PRELOADED = (
     "boto3",
@@ -159,9 +158,7 @@ def _report_ended(children: dict[int, socket.socket]) -> None:
 
 def _start_environment(descriptors: list[int], children: dict[int, socket.socket], control: socket.socket) -> None:
     owner, output = socket.socket(fileno=descriptors[0]), descriptors[1]
-    pid = _fork(children, control)
-    if pid == 0:
-        _end_with(partial(_be_environment, owner, output))
+    pid = _fork(partial(_be_environment, owner, output), children, control)
     os.close(output)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
@@ -171,28 +168,22 @@ def _start_environment(descriptors: list[int], children: dict[int, socket.socket
 
 
 def _start_worker(descriptor: int, children: dict[int, socket.socket], control: socket.socket) -> None:
-    if _fork(children, control) == 0:
-        _end_with(partial(_be_worker, descriptor))
+    _fork(partial(_be_worker, descriptor), children, control)
     os.close(descriptor)
 
 
-def _fork(children: dict[int, socket.socket], control: socket.socket) -> int:
-    """Fork; the child has none of the host's sockets and signal handlers."""
-    pid = os.fork()
-    if pid == 0:
+def _fork(run: Callable[[], None], children: dict[int, socket.socket], control: socket.socket) -> int:
+    """Fork a process that has none of the host's sockets and signal handlers, runs `run`, and ends; return its id."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
         die_with_parent()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         for other in (control, *children.values()):
             other.close()
-    return pid
-
-
-def _end_with(run: Callable[[], None]) -> NoReturn:
-    """Run what a forked process is for, and end with it."""
-    status = 1
-    try:
         run()
         status = 0
     except SystemExit as end:
