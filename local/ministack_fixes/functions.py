@@ -224,10 +224,11 @@ def log_under_the_functions_role() -> None:
 
 
 def report_memory_used() -> None:
-    """Give REPORT lines the memory that the function allocated; ministack knows it of Docker's containers only."""
+    """Give REPORT lines the memory that the function allocated, which ministack can't know of a forked process."""
+    original: Callable[[dict[str, Any]], int] = lambda_svc._probe_peak_memory_mb
 
-    def peak_mb(_func: dict[str, Any]) -> int:
-        return int(getattr(_last_invocation, "peak_mb", 0))
+    def peak_mb(func: dict[str, Any]) -> int:
+        return getattr(_last_invocation, "peak_mb", 0) if _is_python(func.get("config") or func) else original(func)
 
     lambda_svc._probe_peak_memory_mb = peak_mb
 

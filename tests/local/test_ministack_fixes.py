@@ -152,6 +152,13 @@ class TestFunctions:
         assert "loading" in messages
         assert "called with {'a': 1}" in messages
 
+    def test_a_report_line_says_how_much_memory_the_function_allocated(self, workshop: Workshop, cloud: Cloud) -> None:
+        hungry = workshop.function("def handler(event, context):\n    global held\n    held = b'x' * 64 * 1024**2")
+        workshop.invoke(hungry)
+        events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{hungry}")["events"]
+        [report] = [event["message"] for event in events if event["message"].startswith("REPORT ")]
+        assert 64 <= int(report.partition("Max Memory Used: ")[2].removesuffix(" MB")) < 128
+
     def test_an_asynchronous_call_is_tried_three_times_and_then_goes_to_the_dead_letters(
         self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
     ) -> None:
