@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from local import sample
+
 ROOT = Path(__file__).parents[1]
 SIZES = (3_220, 100_000, 300_000, 1_000_000)
 _SAMPLE_SECONDS = 0.05
@@ -25,7 +27,9 @@ def measure() -> list[Row]:
     The first run's synth starts from nothing; the second, of the same size, finds it done: that is the warm run.
     """
     with tempfile.TemporaryDirectory() as directory:
-        files = {rows: _sample(rows, Path(directory)) for rows in SIZES}
+        files = {rows: Path(directory, f"census-{rows}.csv") for rows in SIZES}
+        for rows, path in files.items():
+            sample.write(path, rows=rows)
         (ROOT / "cdk.out" / ".fingerprint").unlink(missing_ok=True)
         first, warm = _run(files[SIZES[0]]), _run(files[SIZES[0]])
         sized = {SIZES[0]: warm, **{rows: _run(files[rows]) for rows in SIZES[1:]}}
@@ -91,13 +95,6 @@ def _slopes(sized: dict[int, Row]) -> list[Row]:
         }
         for before, (few, many) in pairwise(slopes)
     ]
-
-
-def _sample(rows: int, directory: Path) -> Path:
-    path = directory / f"census-{rows}.csv"
-    command = [sys.executable, "-m", "local", "sample", "--rows", str(rows), "--out", str(path)]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return path
 
 
 def _run(csv: Path) -> Row:
