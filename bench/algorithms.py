@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from local.sagemaker.algorithms import hyperparameters
-from local.sagemaker.algorithms.kmeans import KMeansTrainer
-from local.sagemaker.algorithms.pca import PcaSums
+from embedded_aws.sagemaker.algorithms import hyperparameters
+from embedded_aws.sagemaker.algorithms.kmeans import KMeansTrainer
+from embedded_aws.sagemaker.algorithms.pca import PcaSums
 
 ROWS, FEATURES, COMPONENTS, CLUSTERS = 1_000_000, 34, 33, 8
 _SHARD_ROWS = 29_000

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local import sample
-from local.cloud import Cloud
-from local.deploy import deploy, synth
+from embedded_aws.cloud.deploy import deploy, synth
+from embedded_aws.cloud.instance import Cloud
+from local import synthetic_census as sample
 from local.follow import Follower, Snapshot
 from local.session import Stack
 

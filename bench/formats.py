@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs import ndarray, recordio
+from jobs.sagemaker import ndarray, recordio
 
 ROWS, FEATURES = 100_000, 34
 _OUR_REPEATS = 15

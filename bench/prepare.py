@@ -128,7 +128,8 @@ def ours(source: str, repeats: str, matrix: str) -> dict[str, Any]:
     """Time Prepare from and to files that cost nothing; afterwards save what it made, for the check."""
     import numpy as np  # noqa: PLC0415 - each part imports only what it measures
 
-    from jobs import census, recordio  # noqa: PLC0415
+    from jobs.census import prepare as census  # noqa: PLC0415
+    from jobs.sagemaker import recordio  # noqa: PLC0415
 
     def run(sink: _Discard) -> None:
         census.prepare(lambda: Path(source).open("rb"), sink, minimum_rows=CLUSTERS)  # noqa: SIM115
@@ -185,7 +186,7 @@ def check(ours_matrix: str, their_matrix: str) -> dict[str, Any]:
 
 def streamed(rows: str) -> dict[str, Any]:
     """Time Prepare on rows that another process makes while they are read."""
-    from jobs import census  # noqa: PLC0415
+    from jobs.census import prepare as census  # noqa: PLC0415
 
     def open_source() -> BinaryIO:
         command = [sys.executable, "-m", "bench.prepare", "generate", rows]
@@ -202,7 +203,7 @@ def streamed(rows: str) -> dict[str, Any]:
 
 def generate(rows: str) -> None:
     """Write a synthetic census to standard output."""
-    from local import sample  # noqa: PLC0415
+    from local import synthetic_census as sample  # noqa: PLC0415
 
     sys.stdout.buffer.writelines(sample.stream(int(rows)))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from local import sample
+from local import synthetic_census as sample
 
 ROOT = Path(__file__).parents[1]
 SIZES = (3_220, 100_000, 300_000, 1_000_000)

@@ -12,12 +12,12 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from contract.run_settings import VARIABLE
 from infra.encryption import Encryption
 from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
-from infra.permissions import acknowledge, allow
+from infra.policies import acknowledge, allow
 from infra.settings import Settings
-from jobs.run_settings import VARIABLE
 
 METRICS_NAMESPACE = "CensusSegmentation"
 
@@ -110,7 +110,7 @@ class Functions(Construct):
     def _build_code(self) -> assets.Asset:
         # An asset over the project with all else excluded takes CDK half a minute: it walks everything beside them.
         with TemporaryDirectory() as staged:
-            for package in ("jobs", "lambdas"):
+            for package in ("contract", "jobs", "lambdas"):
                 copytree(_PROJECT / package, Path(staged, package), ignore=ignore_patterns("__pycache__"))
             code = assets.Asset(self, "Code", path=staged)
         no_version = "Annotation::@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified"

@@ -10,7 +10,7 @@ from constructs import Construct
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.model_stage import sagemaker_arn
-from infra.permissions import allow
+from infra.policies import allow
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.workflow import MAPS, execution_arns, state_machine_arn

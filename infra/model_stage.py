@@ -9,11 +9,11 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.run_settings import Stage
 from infra.functions import Functions
 from infra.settings import Settings
 from infra.tasks import describe_task, function_task
 from infra.waiting import Awaited, launch_and_wait
-from jobs.run_settings import Stage
 
 _path = sfn.JsonPath.string_at
 

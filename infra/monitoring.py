@@ -13,7 +13,7 @@ from constructs import Construct
 
 from infra.encryption import Encryption
 from infra.functions import METRICS_NAMESPACE, Functions
-from infra.permissions import acknowledge
+from infra.policies import acknowledge
 from infra.settings import Settings
 from infra.workflow import Workflow
 

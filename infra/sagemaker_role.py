@@ -6,7 +6,7 @@ from constructs import Construct
 
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
-from infra.permissions import allow
+from infra.policies import allow
 from infra.storage import Storage
 
 _ROLES_PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"

@@ -6,6 +6,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Environment, Stack, Tags
 from constructs import Construct
 
+from contract.run_settings import RunSettings
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.functions import Functions
@@ -17,7 +18,6 @@ from infra.settings import Settings
 from infra.storage import Storage
 from infra.trigger import Trigger
 from infra.workflow import Workflow, state_machine_arn
-from jobs.run_settings import RunSettings
 
 
 class SegmentationStack(Stack):

@@ -5,10 +5,10 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
+from contract.layout import INCOMING_PREFIX
 from infra.functions import Functions
 from infra.settings import Settings
 from infra.storage import Storage
-from jobs.layout import INCOMING_PREFIX
 
 
 class Trigger(Construct):

@@ -12,7 +12,7 @@ from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.logging import build_log_group
 from infra.model_stage import Inference, ModelStage, sagemaker_arn
-from infra.permissions import allow
+from infra.policies import allow
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.tasks import failing_task, function_task

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jobs import recordio
-from jobs.kmeans import ELBOW_ROWS, choose_k, elbow
-from jobs.layout import RunLayout, Shard
-from lambdas.runtime import entry_point, settings
-from lambdas.storage import Bucket
+from contract.layout import RunLayout, Shard
+from jobs.sagemaker import recordio
+from jobs.segments.kmeans import ELBOW_ROWS, choose_k, elbow
+from lambdas.support.runtime import entry_point, settings
+from lambdas.support.storage import Bucket
 
 # "auto" picks between 5 and 12; a fixed k is shown among its neighbours.
 _RANGE = range(5, 13)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from jobs import recordio
-from jobs.kmeans import centroids_from_artifact
-from jobs.labels import labeled_rows, read_regions
-from jobs.layout import RunLayout, Shard
-from jobs.statistics import Scaling, SegmentStatistics
-from lambdas.inference import infer
-from lambdas.runtime import entry_point, settings
-from lambdas.storage import Bucket, read_uri
+from contract.layout import RunLayout, Shard
+from jobs.sagemaker import recordio
+from jobs.segments.kmeans import centroids_from_artifact
+from jobs.segments.labels import labeled_rows, read_regions
+from jobs.segments.statistics import Scaling, SegmentStatistics
+from lambdas.support.inference import infer
+from lambdas.support.runtime import entry_point, settings
+from lambdas.support.storage import Bucket, read_uri
 
 
 @entry_point

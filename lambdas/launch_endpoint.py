@@ -5,10 +5,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from jobs.requests import endpoint, endpoint_config, model
-from lambdas.errors import code_of, message_of
-from lambdas.launching import Attempt, launch, redrives_of
-from lambdas.runtime import client, entry_point, settings
+from jobs.sagemaker.requests import endpoint, endpoint_config, model
+from lambdas.support.errors import code_of, message_of
+from lambdas.support.launching import Attempt, launch, redrives_of
+from lambdas.support.runtime import client, entry_point, settings
 
 
 class EndpointLauncher:

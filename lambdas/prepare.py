@@ -8,13 +8,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from jobs.census import prepare
-from jobs.census_problems import InvalidCensus, Problem
-from jobs.layout import RunLayout
-from lambdas.errors import code_of
-from lambdas.runtime import entry_point, settings
-from lambdas.storage import Bucket
-from lambdas.streaming import reader, writer
+from contract.layout import RunLayout
+from jobs.census.prepare import prepare
+from jobs.census.problems import InvalidCensus, Problem
+from lambdas.support.errors import code_of
+from lambdas.support.runtime import entry_point, settings
+from lambdas.support.storage import Bucket
+from lambdas.support.streaming import reader, writer
 
 # "auto" tries up to 12 clusters.
 _MOST_CLUSTERS = 12

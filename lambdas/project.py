@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from jobs import recordio
-from jobs.layout import RunLayout, Shard
-from jobs.pca import PcaModel
-from lambdas.inference import infer
-from lambdas.runtime import entry_point, settings
-from lambdas.storage import Bucket, read_uri
+from contract.layout import RunLayout, Shard
+from jobs.sagemaker import recordio
+from jobs.segments.pca import PcaModel
+from lambdas.support.inference import infer
+from lambdas.support.runtime import entry_point, settings
+from lambdas.support.storage import Bucket, read_uri
 
 
 @entry_point

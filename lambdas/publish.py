@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.kmeans import ElbowPoint, centroids_from_artifact
-from jobs.labels import header, name_segments
-from jobs.layout import LATEST, RunLayout, Shard
-from jobs.manifest import Manifest
-from jobs.pca import PcaModel
+from contract.layout import LATEST, RunLayout, Shard
 from jobs.report import RunReport, render
-from jobs.segments import SegmentsDocument, describe
-from jobs.statistics import Scaling, SegmentStatistics
-from lambdas.errors import named_error
-from lambdas.runtime import client, count, entry_point, settings
-from lambdas.storage import Bucket, let_expire, read_uri
-from lambdas.streaming import writer
+from jobs.run.manifest import Manifest
+from jobs.segments.describe import SegmentsDocument, describe
+from jobs.segments.kmeans import ElbowPoint, centroids_from_artifact
+from jobs.segments.labels import header, name_segments
+from jobs.segments.pca import PcaModel
+from jobs.segments.statistics import Scaling, SegmentStatistics
+from lambdas.support.errors import named_error
+from lambdas.support.runtime import client, count, entry_point, settings
+from lambdas.support.storage import Bucket, let_expire, read_uri
+from lambdas.support.streaming import writer
 
 
 @entry_point

@@ -10,12 +10,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.failure import Failure
-from jobs.layout import RunLayout
-from lambdas.errors import named_error
-from lambdas.launching import redrives_of
-from lambdas.runtime import client, count, entry_point, logger, settings
-from lambdas.storage import Bucket
+from contract.layout import RunLayout
+from jobs.run.failure import Failure
+from lambdas.support.errors import named_error
+from lambdas.support.launching import redrives_of
+from lambdas.support.runtime import client, count, entry_point, logger, settings
+from lambdas.support.storage import Bucket
 
 
 @entry_point

@@ -8,9 +8,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs.layout import INCOMING_PREFIX, run_id
-from lambdas.errors import named_error
-from lambdas.runtime import client, entry_point, logger, settings
+from contract.layout import INCOMING_PREFIX, run_id
+from lambdas.support.errors import named_error
+from lambdas.support.runtime import client, entry_point, logger, settings
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.requests import EXECUTION_TAG, RUN_TAG, STACK_TAG
-from lambdas.errors import code_of
-from lambdas.leftovers import Resource, find, remove
-from lambdas.runtime import client, count, entry_point, logger, settings
+from jobs.sagemaker.requests import EXECUTION_TAG, RUN_TAG, STACK_TAG
+from lambdas.support.errors import code_of
+from lambdas.support.leftovers import Resource, find, remove
+from lambdas.support.runtime import client, count, entry_point, logger, settings
 
 
 @entry_point

@@ -4,10 +4,10 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.requests import resource_name
-from lambdas.errors import named_error
-from lambdas.leftovers import find, remove
-from lambdas.runtime import count, entry_point, settings
+from jobs.sagemaker.requests import resource_name
+from lambdas.support.errors import named_error
+from lambdas.support.leftovers import find, remove
+from lambdas.support.runtime import count, entry_point, settings
 
 
 @entry_point

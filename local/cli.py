@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from local.trouble import Trouble, unforeseen
+from local.errors import Trouble, unforeseen
 
 if TYPE_CHECKING:
     from local.results import RunFiles
@@ -147,7 +147,7 @@ def up(
 
     `python -m local up --detach && . .local/env && aws s3 cp census.csv s3://BUCKET/incoming/`
     """
-    from local.standing import bring_up
+    from local.running_cloud import bring_up
 
     with _telling():
         stay = sys.stdout.isatty() if detach is None else not detach
@@ -157,7 +157,7 @@ def up(
 @app.command()
 def down() -> None:
     """Stop the embedded AWS that `up` started. Everything in it is gone; results that were copied stay."""
-    from local.standing import take_down
+    from local.running_cloud import take_down
 
     with _telling():
         typer.echo("stopped" if take_down() else "nothing is running")
@@ -166,7 +166,7 @@ def down() -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say whether the embedded AWS is up, and list its runs."""
-    from local.standing import tell_status
+    from local.running_cloud import tell_status
 
     with _telling(as_json=as_json):
         tell_status(as_json=as_json)
@@ -175,7 +175,7 @@ def status(as_json: AsJson = False) -> None:
 @runs_app.command("show")
 def runs_show(run_id: RunId, as_json: AsJson = False) -> None:
     """Show one run: its steps, its segments, or why it failed."""
-    from local.standing import show_run
+    from local.running_cloud import show_run
 
     with _telling(as_json=as_json):
         show_run(run_id, as_json=as_json)
@@ -187,7 +187,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Say where a run's report is, fetching it first if need be; with `--open`, open it in the browser."""
-    from local.standing import results_of
+    from local.running_cloud import results_of
 
     with _telling():
         path = (results_of(run_id).directory / "report.html").resolve()
@@ -210,7 +210,7 @@ def explain(
 
     `python -m local explain "California-San Francisco"`
     """
-    from local.explaining import explain_county
+    from local.explanations import explain_county
 
     with _telling():
         explain_county(_results(run_id, directory), county)
@@ -229,7 +229,7 @@ def compare(
 
     `python -m local compare "California-San Francisco" "Alabama-Autauga"`
     """
-    from local.explaining import compare_counties
+    from local.explanations import compare_counties
 
     with _telling():
         compare_counties(_results(run_id, directory), county, other)
@@ -249,7 +249,7 @@ def sample(
 
     `python -m local sample --rows 1000000 --out tracts.csv`
     """
-    from local import sample as synthetic
+    from local import synthetic_census as synthetic
 
     with _telling():
         try:
@@ -302,7 +302,7 @@ def _fail(trouble: Trouble, *, as_json: bool) -> None:
 
 def _options(port: int, pace: str, faults: list[str] | None, settings: list[str] | None) -> "Options":
     """Check what can be checked before anything is started."""
-    from local.sagemaker.pace import Pace as TwinPace
+    from embedded_aws.sagemaker.pace import Pace as TwinPace
     from local.session import Options
 
     try:
@@ -326,7 +326,7 @@ def _setting(text: str) -> tuple[str, Any]:
 def _results(run_id: str | None, directory: Path | None) -> "RunFiles":
     """Find the results that `--run` and `--dir` name, or the latest."""
     from local.results import RunFiles
-    from local.standing import latest_results, results_of
+    from local.running_cloud import latest_results, results_of
 
     if directory is not None:
         return RunFiles(directory)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from local import results, show
+from local.errors import Trouble
 from local.follow import Follower, Snapshot
 from local.session import DEPLOY, SERVER_LOG, START, SYNTH, Journal, Options, Stack, running
-from local.trouble import Trouble
 
 Telling = Literal["full", "quiet", "json"]
 """How much is told: everything, the end result, or one JSON document."""
@@ -123,7 +123,7 @@ def _input(csv: Path | None) -> Iterator[Path]:
         _check_readable(csv)
         yield csv
         return
-    from local import sample  # noqa: PLC0415 - brings pandas, which a run of one's own CSV doesn't need
+    from local import synthetic_census as sample  # noqa: PLC0415 - brings pandas, which a run of one's own CSV doesn't need
 
     with tempfile.TemporaryDirectory(prefix="census-") as directory:
         path = Path(directory) / sample.FILE_NAME

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs import layout
-from local.synthetic import FILE_NAME, NOTE
-from local.trouble import Trouble
+from contract import layout
+from local.errors import Trouble
+from local.synthetic_names import FILE_NAME, NOTE
 
 if TYPE_CHECKING:
-    from jobs.statistics import Scaling
+    from jobs.segments.statistics import Scaling
 
 RESULTS: Final = Path("results")
 LABELED, SEGMENTS, REPORT, MANIFEST = "labeled_counties.csv", "segments.json", "report.html", "manifest.json"
@@ -62,7 +62,7 @@ class RunFiles:
 
     def scaling(self) -> "Scaling":
         """Read how features were scaled."""
-        from jobs.statistics import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
+        from jobs.segments.statistics import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
 
         return Scaling.from_json(self._existing(_SCALER).read_bytes())
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs import layout
+from contract import layout
+from local.errors import Trouble
 from local.follow import Step
-from local.trouble import Trouble
 
 if TYPE_CHECKING:
-    from local.cloud import Cloud
+    from embedded_aws.cloud.instance import Cloud
 
 ROOT: Final = Path(__file__).parents[1]
 UP: Final = Path(os.environ.get("CENSUS_HOME", ROOT / ".local"))
@@ -38,9 +38,9 @@ class Options:
     port
         0 takes a free one.
     pace
-        How long jobs and endpoints take, as :meth:`local.sagemaker.pace.Pace.parse` reads it.
+        How long jobs and endpoints take, as :meth:`embedded_aws.sagemaker.pace.Pace.parse` reads it.
     faults
-        What goes wrong, as :mod:`local.sagemaker.faults` reads it.
+        What goes wrong, as :mod:`embedded_aws.faults.spec` reads it.
     settings
         The stack's settings that differ from cdk.json.
     """
@@ -68,7 +68,7 @@ class Stack:
     @classmethod
     def find(cls, directory: Path) -> "Stack | None":
         """Find the stack that `up` has deployed, if it still runs."""
-        from local.cloud import Cloud  # noqa: PLC0415
+        from embedded_aws.cloud.instance import Cloud  # noqa: PLC0415
 
         if (cloud := Cloud.find(directory)) is None:
             return None
@@ -202,8 +202,8 @@ def start(options: Options, journal: Journal, home: Path, *, detached: bool = Fa
     Trouble
         When the port is busy, a setting or a fault is wrong, or the deployment fails.
     """
-    from local import deploy as deployment  # noqa: PLC0415 - imports boto3, which --help doesn't need
-    from local.cloud import CloudError  # noqa: PLC0415
+    from embedded_aws.cloud import deploy as deployment  # noqa: PLC0415 - imports boto3, which --help doesn't need
+    from embedded_aws.cloud.instance import CloudError  # noqa: PLC0415
 
     # Settings that differ from cdk.json must not end up in cdk.out, which stands for the plain synth.
     assembly = home / "cdk.out" if options.settings else CDK_OUT
@@ -258,7 +258,7 @@ def _keep_log(home: Path) -> None:
 
 
 def _start_cloud(options: Options, journal: Journal, home: Path, detached: bool) -> "Cloud":
-    from local.cloud import Cloud  # noqa: PLC0415
+    from embedded_aws.cloud.instance import Cloud  # noqa: PLC0415
 
     with journal.step(START, "the embedded AWS to answer"):
         return Cloud.start(home, port=options.port, detached=detached, pace=options.pace, faults=list(options.faults))

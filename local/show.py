@@ -17,7 +17,7 @@ from rich.text import Text
 from local.follow import Step
 
 if TYPE_CHECKING:
-    from jobs.explain import CountyComparison, Explanation
+    from jobs.segments.explain import CountyComparison, Explanation
 
 Mode = Literal["live", "lines", "silent"]
 

@@ -3,19 +3,17 @@
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.kmeans import ElbowPoint, distances
-from jobs.pca import PcaModel
 from jobs.report import RunReport
-from jobs.segments import SegmentsDocument, describe
-from jobs.statistics import Regions, Scaling, SegmentStatistics
-
-REAL_CENSUS = Path(__file__).parents[2] / "shared" / "data" / "Census_Data_for_SageMaker.csv"
+from jobs.segments.describe import SegmentsDocument, describe
+from jobs.segments.kmeans import ElbowPoint, distances
+from jobs.segments.pca import PcaModel
+from jobs.segments.statistics import Regions, Scaling, SegmentStatistics
+from tests.reference import CENSUS_2015, needs_census
 
 # The centroids that SageMaker's k-means found for the real file on 2019-03-08, with the components' signs
 # of that run (`RECORDED_AUTAUGA` fixes them).
@@ -173,6 +171,6 @@ def _fit_kmeans(components: np.ndarray, clusters: int) -> np.ndarray:
 @cache
 def real_run() -> Run:
     """Segment the real file by the recorded centroids; skips where the file isn't."""
-    if not REAL_CENSUS.exists():
-        pytest.skip(f"the recorded run's CSV is not beside the project: {REAL_CENSUS.name}")
-    return segment_table(pd.read_csv(REAL_CENSUS), kept=7, centroids=RECORDED_CENTROIDS)
+    if not CENSUS_2015.exists():
+        pytest.skip(needs_census.kwargs["reason"])
+    return segment_table(pd.read_csv(CENSUS_2015), kept=7, centroids=RECORDED_CENTROIDS)

@@ -1,10 +1,15 @@
-"""Fixtures that are dear and may be shared: the synthesized stack."""
+"""Fixtures that are expensive and may be shared: the synthesized stack, and a running embedded AWS."""
 
+import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from local.deploy import synth
+from embedded_aws.cloud.deploy import synth
+from tests.cloud import cloud, stack, workshop
+
+__all__ = ["cloud", "stack", "workshop"]
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +18,19 @@ def assembly(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     return synth(shared / "assembly")
+
+
+# With REQUIRE_ALL=1, which CI sets, a skipped test is a failure unless the beginning of its reason stands here.
+MAY_BE_SKIPPED: tuple[str, ...] = ()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a skipped test as failed where every test is required."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("REQUIRE_ALL") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not reason.removeprefix("Skipped: ").startswith(MAY_BE_SKIPPED):
+            report.outcome = "failed"
+            report.longrepr = f"REQUIRE_ALL=1, and this test was skipped. {reason}"
+    return report

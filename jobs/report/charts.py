@@ -14,7 +14,7 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from jobs.report.palette import colours
-from jobs.segments import SegmentsDocument
+from jobs.segments.describe import SegmentsDocument
 
 INK, MUTED, LINE, PAPER = "var(--ink)", "var(--muted)", "var(--line)", "var(--paper)"
 ACCENT, OTHER, QUIET = "var(--accent)", "var(--other)", "var(--quiet)"

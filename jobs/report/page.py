@@ -14,9 +14,9 @@ from jinja2 import Environment, StrictUndefined, Template
 from jobs.report import counties
 from jobs.report.charts import THEME, specifications
 from jobs.report.palette import colours
-from jobs.segments import FeatureSummary, SegmentsDocument
-from jobs.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, Rows, Scaling, SegmentStatistics
-from jobs.wording import Feature, Kind
+from jobs.segments.describe import FeatureSummary, SegmentsDocument
+from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, Rows, Scaling, SegmentStatistics
+from jobs.segments.wording import Feature, Kind
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.report import render
-from local import sample
+from local import synthetic_census as sample
 from tests.census_run import report_of, segment_table
 
 

@@ -13,7 +13,7 @@ from jobs.report import render
 from tests.browser.chromium import browser, executable
 from tests.browser.sample_report import sample_report
 from tests.census_run import report_of
-from tests.unit.test_report import EVIL, tracts
+from tests.unit.jobs.report.test_report import EVIL, tracts
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium here (apt-get install chromium)")
 

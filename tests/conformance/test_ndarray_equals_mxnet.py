@@ -1,4 +1,4 @@
-"""jobs/ndarray.py against mx.nd.save and mx.nd.load: the same bytes, and each reads what the other wrote."""
+"""jobs/sagemaker/ndarray.py against mx.nd.save and mx.nd.load: the same bytes, and each reads what the other wrote."""
 
 import struct
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from jobs import ndarray
+from jobs.sagemaker import ndarray
 
 # What mx.nd.array makes an array of; the test below shows that there is no other.
 TYPES = [np.float16, np.float32, np.float64, np.bool_, np.uint8, np.int8, np.int32, np.int64]

@@ -1,4 +1,4 @@
-"""jobs/recordio.py against sagemaker.amazon.common: the same bytes, and each reads what the other wrote."""
+"""jobs/sagemaker/recordio.py against sagemaker.amazon.common: the same bytes, and each reads what the other wrote."""
 
 import io
 from typing import Any
@@ -13,7 +13,7 @@ from sagemaker.amazon.record_pb2 import Record
 from sagemaker.deserializers import RecordDeserializer
 from scipy import sparse
 
-from jobs import recordio
+from jobs.sagemaker import recordio
 
 TYPES = [np.float32, np.float64, np.int64]
 TENSORS = {"f4": "float32_tensor", "f8": "float64_tensor", "i8": "int32_tensor", "i4": "int32_tensor"}

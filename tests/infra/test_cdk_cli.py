@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from local.cloud import Cloud
-from local.deploy import ROOT, synth
+from embedded_aws.cloud.deploy import ROOT, synth
+from embedded_aws.cloud.instance import Cloud
 
 pytestmark = [
     pytest.mark.slow,

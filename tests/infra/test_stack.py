@@ -7,12 +7,12 @@ from urllib.parse import unquote
 import pytest
 from aws_cdk.assertions import Match, Template
 
+from contract.run_settings import VARIABLE, RunSettings
 from infra.functions import function_specs
 from infra.settings import Settings
-from jobs.run_settings import VARIABLE, RunSettings
-from lambdas.runtime import NAMESPACE
-from lambdas.runtime import count as count_metrics
-from lambdas.storage import ARTIFACT
+from lambdas.support.runtime import NAMESPACE
+from lambdas.support.runtime import count as count_metrics
+from lambdas.support.storage import ARTIFACT
 from tests.infra.synthesis import BUDGET, KMS, ROOT, new_stack, resources, template_of
 
 HANDLERS = {spec.name for spec in function_specs(Settings())}

@@ -68,7 +68,7 @@ def test_synth_needs_neither_account_nor_region(plain):
 
 def test_the_functions_code_is_handlers_and_jobs_and_nothing_else(plain):
     (code,) = (each for each in plain.iterdir() if (each / "lambdas").is_dir())
-    assert {each.name for each in code.iterdir()} == {"lambdas", "jobs"}
+    assert {each.name for each in code.iterdir()} == {"contract", "jobs", "lambdas"}
     assert not list(code.rglob("__pycache__"))
     size = sum(file.stat().st_size for file in code.rglob("*") if file.is_file())
     assert size < (250 - sum(LAYER_LIMITS_MIB.values())) * MEBIBYTE

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from local.cloud import Cloud
-from local.deploy import ROOT, deploy, synth
+from embedded_aws.cloud.deploy import ROOT, deploy, synth
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Run, Runs, eventually
 
 Stage = Literal["pca", "kmeans"]

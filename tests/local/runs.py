@@ -16,9 +16,9 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from jobs.layout import LATEST, RunLayout, run_id
-from local.cloud import Cloud
-from local.deploy import Outputs
+from contract.layout import LATEST, RunLayout, run_id
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 
 FAULTS = "/_embedded/faults"
 OPERATIONS = "/_embedded/operations"

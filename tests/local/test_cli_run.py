@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from local import results, sample
+from local import results
+from local import synthetic_census as sample
 
 CENSUS = Path(__file__).parents[2] / "bin" / "census"
 
@@ -64,7 +65,8 @@ def finished(shell: Shell) -> "subprocess.CompletedProcess[str]":
 
 
 def clouds_of(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children(recursive=True) if "local.server" in " ".join(child.cmdline())]
+    found = process.children(recursive=True)
+    return [child for child in found if "embedded_aws.cloud.server" in " ".join(child.cmdline())]
 
 
 def first_line_with(text: str, stream: Any) -> str:

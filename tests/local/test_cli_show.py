@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from local import show
+from local.errors import Trouble, unforeseen
 from local.follow import Step
 from local.results import RunFiles
-from local.trouble import Trouble, unforeseen
 
 SEGMENTS: dict[str, Any] = {
     "rows": {"read": 10, "dropped": 1, "labeled": 9},
@@ -115,7 +115,7 @@ def test_trouble_is_one_line_whatever_the_cause_says() -> None:
 
 def test_an_unforeseen_error_goes_to_a_log_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "deep" / "error.log"
-    monkeypatch.setattr("local.trouble.LOG", log)
+    monkeypatch.setattr("local.errors.LOG", log)
     error = ZeroDivisionError("nobody\nforesaw this")
     assert str(unforeseen(error)) == f"unexpected ZeroDivisionError: nobody (the details are in {log})"
     assert "foresaw this" in log.read_text()

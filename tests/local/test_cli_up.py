@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local import sample
+from local import synthetic_census as sample
 from tests.local.test_cli_run import Shell, first_line_with
 
 UPLOAD = "import boto3, sys; boto3.client('s3').upload_file(sys.argv[1], sys.argv[2], 'incoming/' + sys.argv[1])"

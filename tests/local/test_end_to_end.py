@@ -6,24 +6,21 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from jobs import ndarray
-from jobs.layout import LATEST, RunLayout
-from jobs.recordio import decode, decode_labels, encode
-from jobs.requests import RECORDIO
-from local.cloud import Cloud
-from local.deploy import Outputs
+from contract.layout import LATEST, RunLayout
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
+from jobs.sagemaker import ndarray
+from jobs.sagemaker.recordio import decode, decode_labels, encode
+from jobs.sagemaker.requests import RECORDIO
 from tests.local.runs import Run, Runs, object_created
+from tests.reference import CENSUS_2015, GOLDEN, needs_recorded_run
 
-SHARED = Path(__file__).parents[3] / "shared"
-CENSUS = SHARED / "data" / "Census_Data_for_SageMaker.csv"
-
-pytestmark = pytest.mark.skipif(not CENSUS.exists(), reason=f"the real census file isn't at {CENSUS}")
+pytestmark = needs_recorded_run
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,13 @@ class Result:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    return json.loads((SHARED / "reference" / "golden.json").read_text())
+    return json.loads(GOLDEN.read_text())
 
 
 @pytest.fixture(scope="module")
 def result(cloud: Cloud, stack: Outputs) -> Result:
     runs = Runs(cloud, stack)
-    run = runs.upload("Census Data.csv", CENSUS.read_bytes())
+    run = runs.upload("Census Data.csv", CENSUS_2015.read_bytes())
     ended = runs.end(run)
     assert ended["status"] == "SUCCEEDED", ended
     return Result(runs, run)
@@ -103,7 +100,7 @@ def test_the_segments_sizes_are_those_of_the_labels(result, labeled):
 def test_labeled_counties_keep_the_files_order_and_ids(labeled):
     header = ["CensusId", "State", "County", *(f"c_{i}" for i in range(1, 8)), "label", "distance", "segment"]
     assert list(labeled[0]) == header
-    original = list(csv.DictReader(CENSUS.open(newline="", encoding="utf-8-sig")))
+    original = list(csv.DictReader(CENSUS_2015.open(newline="", encoding="utf-8-sig")))
     complete = [row["CensusId"] for row in original if all(row.values())]
     assert [row["CensusId"] for row in labeled] == complete
 
@@ -123,7 +120,7 @@ def test_segments_json_holds_what_the_contract_says(result):
 
 def test_the_manifest_says_what_was_read_and_what_it_took(result):
     manifest = result.json(result.files.manifest)
-    assert manifest["input"]["bytes"] == CENSUS.stat().st_size
+    assert manifest["input"]["bytes"] == CENSUS_2015.stat().st_size
     assert manifest["input"]["etag"] == "066d37f43f7762f1eb409b1660fe9763"
     assert {job["instance_type"] for job in manifest["training_jobs"]} == {"ml.c4.xlarge"}
     assert {endpoint["instance_type"] for endpoint in manifest["endpoints"]} == {"ml.t2.medium"}

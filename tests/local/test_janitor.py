@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.requests import tags
+from jobs.sagemaker.requests import tags
 from tests.local.runs import Runs, eventually
 
 

@@ -1,6 +1,7 @@
 """What is read and what is refused, from the upload to the message that says so.
 
-Each way a file can be wrong is specified in tests/unit/test_census_refusals.py; here, what becomes of it as a run.
+Each way a file can be wrong is specified in tests/unit/jobs/census/test_census_refusals.py; here, what becomes of it
+as a run.
 """
 
 import gzip

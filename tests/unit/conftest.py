@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.run_settings import RunSettings
+from contract.run_settings import RunSettings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from local.cloud import Cloud
+from embedded_aws.cloud.instance import Cloud
 
 if __name__ == "__main__":
     with Cloud.start(Path(sys.argv[1])) as cloud:

@@ -1,0 +1,355 @@
+"""A running embedded AWS: started, found again, talked to, stopped.
+
+Example
+-------
+>>> cloud = Cloud.start(Path(".local"))
+>>> cloud.client("s3").list_buckets()["Buckets"]
+[]
+>>> cloud.stop()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from embedded_aws.cloud.certificates import ensure_certificates
+from embedded_aws.cloud.server import BUSY_PORT_EXIT, SETTINGS_VARIABLE, ServerSettings
+
+if TYPE_CHECKING:
+    import boto3
+
+RECORDS_VARIABLE = "EMBEDDED_AWS_RECORDS"
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_HEALTH = "/_ministack/health"
+
+
+class CloudError(Exception):
+    """The embedded AWS can't be started or reached; the message is one line that says why."""
+
+
+@dataclass
+class Cloud:
+    """A running embedded AWS.
+
+    Attributes
+    ----------
+    directory
+        Where its log, certificates and records are.
+    endpoint_url
+        Where every service answers.
+    ca_bundle
+        The certificate authority that signed the endpoint's certificate.
+    """
+
+    directory: Path
+    endpoint_url: str
+    ca_bundle: Path
+    access_key: str
+    secret_key: str
+    pid: int
+    region: str = REGION
+    account: str = ACCOUNT
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+    _client_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path,
+        *,
+        port: int = 0,
+        auth: bool = True,
+        record_calls: bool = True,
+        wait_scale: float = 0.02,
+        region: str = REGION,
+        pace: str = "",
+        faults: Iterable[str] = (),
+        detached: bool = False,
+    ) -> Cloud:
+        """Start an embedded AWS and return once it answers.
+
+        Parameters
+        ----------
+        directory
+            Made if need be; holds the log, the certificates and the records of one cloud at a time.
+        port
+            The port of 127.0.0.1 to listen on; 0 takes a free one.
+        auth
+            Whether IAM policies are enforced.
+        record_calls
+            Whether calls and IAM's decisions are recorded.
+        wait_scale
+            Seconds that a state machine's waited second takes.
+        detached
+            Whether it outlives this process; otherwise it ends with it, however that ends.
+        pace
+            How long SageMaker's jobs and endpoints take, as :meth:`embedded_aws.sagemaker.pace.Pace.parse` reads it.
+        faults
+            What goes wrong, as :mod:`embedded_aws.faults.spec` reads it.
+
+        Raises
+        ------
+        CloudError
+            If the port is busy, or the server ends or stays silent; nothing is left running.
+        """
+        directory = directory.resolve()
+        running = cls.find(directory)
+        if running is not None:
+            raise CloudError(f"an embedded AWS is running already at {running.endpoint_url} (pid {running.pid})")
+        certificates = ensure_certificates(directory)
+        settings = ServerSettings(
+            directory=str(directory),
+            port=port or _free_port(),
+            account=ACCOUNT,
+            region=region,
+            access_key=f"AKIA{secrets.token_hex(8).upper()}",
+            secret_key=secrets.token_hex(20),
+            auth=auth,
+            wait_scale=wait_scale,
+            record_calls=record_calls,
+            twin={"pace": pace, "faults": list(faults)},
+        )
+        process = _spawn(settings, directory / "server.log", detached=detached)
+        cloud = cls(
+            directory=directory,
+            endpoint_url=f"https://127.0.0.1:{settings.port}",
+            ca_bundle=certificates.ca,
+            access_key=settings.access_key,
+            secret_key=settings.secret_key,
+            pid=process.pid,
+            region=region,
+            _process=process,
+        )
+        try:
+            cloud._await_health()
+            cloud._write_sdk_defaults()
+            cloud._write_record()
+        except BaseException:
+            cloud.stop()
+            raise
+        return cloud
+
+    @classmethod
+    def find(cls, directory: Path) -> Cloud | None:
+        """Return the cloud that runs with this directory, or None."""
+        record = directory.resolve() / "cloud.json"
+        try:
+            facts = json.loads(record.read_text())
+            cloud = cls(**{**facts, "directory": Path(facts["directory"]), "ca_bundle": Path(facts["ca_bundle"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if cloud._healthy(timeout=5):
+            return cloud
+        return None
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """A boto3 session with the administrator's credentials."""
+        import boto3  # noqa: PLC0415  # slow to import, and not needed to start
+
+        return boto3.Session(
+            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key, region_name=self.region
+        )
+
+    def client(self, service: str, **options: Any) -> Any:
+        """Return a boto3 client with the administrator's credentials; ``options`` as boto3's own."""
+        with self._client_lock:  # boto3 sessions make clients one at a time
+            return self.session.client(
+                service,  # type: ignore[call-overload]
+                **{"endpoint_url": self.endpoint_url, "verify": str(self.ca_bundle), **options},
+            )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make any AWS client talk to this cloud."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_CA_BUNDLE": str(self.ca_bundle),
+            "NODE_EXTRA_CA_CERTS": str(self.ca_bundle),
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            # SageMaker prefixes some hosts (runtime.…), which an address can't carry.
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self._sdk_defaults),
+        }
+
+    def write_exports(self) -> Path:
+        """Write ``env``, to be sourced by a shell, into the directory and return its path."""
+        path = self.directory / "env"
+        lines = [f"export {name}='{value}'" for name, value in self.environment().items()]
+        path.touch(mode=0o600)
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Call one of the server's own routes (not AWS's), with and for JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        with self._connection(timeout=30) as connection:
+            connection.request(method, path, data, {"content-type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status >= 400:
+            raise CloudError(f"{method} {path} answered {response.status}: {answer.decode(errors='replace')[:300]}")
+        return json.loads(answer) if answer else None
+
+    def stop(self) -> None:
+        """Stop the server with all that it has started; a second call does nothing.
+
+        Where ``EMBEDDED_AWS_RECORDS`` names a directory, what IAM has decided about the deployed stacks'
+        roles is put there first, for :mod:`embedded_aws.permissions`.
+        """
+        records = os.environ.get(RECORDS_VARIABLE)
+        if records and self._healthy(timeout=5):
+            from embedded_aws.permissions import collect_all  # noqa: PLC0415  # it needs this module
+
+            collect_all(self, Path(records))
+        if self._process is not None:
+            _end(self._process)
+        else:
+            _end_pid(self.pid)
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / "cloud.json").unlink()
+
+    def __enter__(self) -> Cloud:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _await_health(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        # A try is short: where another server holds the port, it may never answer, while ours has ended.
+        while not self._healthy(timeout=1.0):
+            code = self._process.poll() if self._process else None
+            if code == BUSY_PORT_EXIT:
+                raise CloudError(f"port {self._port} of 127.0.0.1 is busy; choose another, or 0 for a free one")
+            if code is not None:
+                raise CloudError(f"the embedded AWS ended on start: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise CloudError(f"the embedded AWS didn't answer within {_START_SECONDS:.0f} s: {self._last_words()}")
+            time.sleep(0.02)
+
+    def _healthy(self, timeout: float) -> bool:
+        try:
+            with self._connection(timeout) as connection:
+                connection.request("GET", _HEALTH)
+                return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    @contextlib.contextmanager
+    def _connection(self, timeout: float) -> Iterator[http.client.HTTPSConnection]:
+        context = ssl.create_default_context(cafile=str(self.ca_bundle))
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=timeout, context=context)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @property
+    def _port(self) -> int:
+        return int(self.endpoint_url.rsplit(":", 1)[1])
+
+    def _last_words(self) -> str:
+        log = self.directory / "server.log"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return f"{lines[-1] if lines else 'it said nothing'} (log: {log})"
+
+    @property
+    def _sdk_defaults(self) -> Path:
+        return self.directory / "sagemaker.yaml"
+
+    def _write_sdk_defaults(self) -> None:
+        """Write the SageMaker SDK's defaults file: without one it asks STS in AWS itself, wherever the endpoint is.
+
+        It does so to name its bucket after the account, and to report its use.
+        """
+        bucket = f"sagemaker-{self.region}-{self.account}"
+        modules = {"Session": {"DefaultS3Bucket": bucket}, "TelemetryOptOut": True}
+        defaults = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": modules}}}
+        self._sdk_defaults.write_text(json.dumps(defaults) + "\n")  # JSON is YAML
+
+    def _write_record(self) -> None:
+        facts = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(self).items()
+            if name in _RECORDED
+        }
+        path = self.directory / "cloud.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+_RECORDED = frozenset(
+    {"directory", "endpoint_url", "ca_bundle", "access_key", "secret_key", "pid", "region", "account"}
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _spawn(settings: ServerSettings, log: Path, *, detached: bool) -> subprocess.Popen[bytes]:
+    # AWS settings of the user's own must not reach the server, let alone the functions.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_"))}
+    variables[SETTINGS_VARIABLE] = settings.to_json()
+    root = str(Path(__file__).resolve().parents[2])
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, [root, variables.get("PYTHONPATH")]))
+    output: IO[bytes]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "embedded_aws.cloud.server"],
+            stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            start_new_session=True,  # Ctrl-C is for the caller, who then stops the server in order
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _end_pid(pid: int) -> None:
+    """Stop a server that another process has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)

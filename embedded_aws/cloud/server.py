@@ -1,0 +1,179 @@
+"""The embedded AWS as a process: ministack, mended, with our SageMaker, behind one TLS port.
+
+Started by :mod:`embedded_aws.cloud.instance`, which hands it its settings as JSON in the variable
+``EMBEDDED_AWS_SETTINGS``. ministack reads most of its own settings from the environment when it is
+imported, so they are set before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
+DECISIONS = "decisions.jsonl"  # IAM's, in the directory
+BUSY_PORT_EXIT = 98  # EADDRINUSE
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What a server is told when it is started.
+
+    Attributes
+    ----------
+    directory
+        Where it keeps its files: certificates, unpacked functions, records.
+    port
+        The port of 127.0.0.1 that it listens on.
+    access_key, secret_key
+        The administrator's credentials.
+    auth
+        Whether IAM policies are enforced.
+    wait_scale
+        Seconds that a state machine's waited second takes.
+    record_calls
+        Whether CloudTrail records calls, and IAM's decisions are written to ``decisions.jsonl``.
+    twin
+        Keyword arguments for the embedded SageMaker's ``install``.
+    """
+
+    directory: str
+    port: int
+    account: str
+    region: str
+    access_key: str
+    secret_key: str
+    auth: bool = True
+    wait_scale: float = 0.02
+    record_calls: bool = True
+    twin: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the settings as the environment variable carries them."""
+        return json.dumps(asdict(self))
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until standard input ends where it is a pipe from the owner."""
+    settings = ServerSettings(**json.loads(os.environ.pop(SETTINGS_VARIABLE)))
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", settings.port))
+    except OSError:
+        sys.exit(BUSY_PORT_EXIT)
+    # From here on clients can connect; they are answered once the imports are done.
+    listener.listen(512)
+    _set_environment(settings)
+    from embedded_aws.cloud.processes import ForkHost  # noqa: PLC0415  # after the environment is set
+
+    host = ForkHost()
+    code = 0
+    try:
+        _install(settings, host)
+        # Not asyncio.run: it would wait for every request still being served.
+        asyncio.new_event_loop().run_until_complete(_serve(listener, Path(settings.directory)))
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    host.stop()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Executions still running live in threads that nobody needs to wait for.
+    os._exit(code)
+
+
+def _set_environment(settings: ServerSettings) -> None:
+    directory = Path(settings.directory)
+    temporary = directory / "tmp"
+    temporary.mkdir(exist_ok=True)
+    os.environ |= {
+        "AUTH": str(settings.auth).lower(),
+        "AWS_ACCESS_KEY_ID": settings.access_key,
+        "AWS_SECRET_ACCESS_KEY": settings.secret_key,
+        "AWS_CA_BUNDLE": str(directory / "ca.pem"),
+        "AWS_ENDPOINT_URL": f"https://127.0.0.1:{settings.port}",
+        "AWS_DEFAULT_REGION": settings.region,
+        "BIND_HOST": "127.0.0.1",
+        "CLOUDTRAIL_RECORDING": str(int(settings.record_calls)),
+        "GATEWAY_PORT": str(settings.port),
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(60 * settings.wait_scale),
+        "LAMBDA_ASYNC_RETRY_MAX_SECONDS": str(300 * settings.wait_scale),
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
+        "MINISTACK_ACCOUNT_ID": settings.account,
+        "MINISTACK_REGION": settings.region,
+        "MINISTACK_SSL_CERT": str(directory / "gateway.pem"),
+        "MINISTACK_SSL_KEY": str(directory / "gateway.key"),
+        "SFN_WAIT_SCALE": str(settings.wait_scale),
+        "SFTP_ENABLED": "0",
+        "TMPDIR": str(temporary),
+        "USE_SSL": "1",
+    }
+
+
+def _install(settings: ServerSettings, host: Any) -> None:
+    from embedded_aws import ministack as ministack_fixes  # noqa: PLC0415
+
+    ministack_fixes.apply(host, Path(settings.directory, DECISIONS) if settings.record_calls else None)
+    # Only now: what it takes from ministack is then mended.
+    from embedded_aws.faults import functions as function_faults  # noqa: PLC0415
+    from embedded_aws.sagemaker import service  # noqa: PLC0415
+
+    function_faults.install(service.install(host.start_worker, **settings.twin).faults)
+
+
+async def _serve(listener: socket.socket, directory: Path) -> None:
+    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack.app import app  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    _watch_owner(loop, stop)
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.certfile, config.keyfile = str(directory / "gateway.pem"), str(directory / "gateway.key")
+    config.keep_alive_timeout = 75
+    config.backlog = 512
+    config.accesslog = None
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+    stopping = asyncio.create_task(stop.wait())
+    # No graceful shutdown: idle connections would hold it up, and there is nothing to save.
+    done, _ = await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if serving in done:
+        serving.result()
+
+
+def _watch_owner(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when the process that started this one is gone: its end of our standard input then closes."""
+    if not _is_pipe(0):
+        return
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True, name="owner-watch").start()
+
+
+def _is_pipe(descriptor: int) -> bool:
+    import stat  # noqa: PLC0415
+
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""The control plane of training jobs: their operations and their life."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from embedded_aws.sagemaker import identity
+from embedded_aws.sagemaker.containers import Container, ContainerDiedError
+from embedded_aws.sagemaker.errors import AwsError, validation
+from embedded_aws.sagemaker.parts import Backstage
+from embedded_aws.sagemaker.request import Request
+from embedded_aws.sagemaker.state import TrainingJob, now, page
+from embedded_aws.sagemaker.tasks import TrainingTask
+
+# The part of a job in which its container runs, from the recorded run: 26 s of 191 s. What a container needs here.
+_RUNNING_SHARE = 26 / 191
+_CONTAINER_SECONDS = 0.3
+_MESSAGES = {
+    "Starting": "Preparing the instances for training",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+_CAPACITY_REASON = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
+)
+_ENDED = ("Completed", "Failed", "Stopped")
+_DESCRIBED = (
+    "HyperParameters",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "CheckpointConfig",
+    "Environment",
+    "RetryStrategy",
+    "ExperimentConfig",
+    "DebugHookConfig",
+    "ProfilerConfig",
+    "TensorBoardOutputConfig",
+)
+_SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+
+
+class TrainingJobs:
+    """Training jobs of all accounts."""
+
+    def __init__(self, backstage: Backstage) -> None:
+        self._state = backstage.state
+        self._faults = backstage.faults
+        self._containers = backstage.containers
+        self._pace = backstage.pace
+        self._connect = backstage.connect
+        self._spawn = backstage.spawn
+        self._lives: dict[str, asyncio.Task[None]] = {}
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self.operations: dict[str, Callable[[Request], dict[str, Any] | None]] = {
+            "CreateTrainingJob": self.create,
+            "DescribeTrainingJob": self.describe,
+            "ListTrainingJobs": self.list,
+            "StopTrainingJob": self.stop,
+        }
+
+    def create(self, request: Request) -> dict[str, Any]:
+        """CreateTrainingJob."""
+        params, scope = request.params, request.scope
+        name = params["TrainingJobName"]
+        arn = scope.arn("training-job", name)
+        jobs = self._state.region(scope).jobs
+        if name in jobs:
+            raise AwsError(
+                "ResourceInUse",
+                "Training job names must be unique within an AWS account and region, and a training job with this "
+                f"name already exists ({arn})",
+            )
+        tags = request.new_tags(arn)
+        identity.require_pass_role(request.caller, params["RoleArn"], scope)
+        _check_specification(params)
+        output = params["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+        job = TrainingJob(
+            name=name,
+            arn=arn,
+            scope=scope,
+            request=params,
+            tags=tags,
+            status="InProgress",
+            algorithm=algorithm_of(params["AlgorithmSpecification"]["TrainingImage"]),
+            artifacts=f"{output}/{name}/output/model.tar.gz",
+        )
+        jobs[name] = job
+        _enter(job, "Starting")
+        self._lives[arn] = self._spawn(self._live(job))
+        return {"TrainingJobArn": arn}
+
+    def describe(self, request: Request) -> dict[str, Any]:
+        """DescribeTrainingJob."""
+        job = self._find(request)
+        answer: dict[str, Any] = {
+            "TrainingJobName": job.name,
+            "TrainingJobArn": job.arn,
+            "TrainingJobStatus": job.status,
+            "SecondaryStatus": job.secondary,
+            "AlgorithmSpecification": job.request["AlgorithmSpecification"]
+            | {"MetricDefinitions": _metric_definitions(job.algorithm)},
+            "CreationTime": job.created,
+            "LastModifiedTime": job.modified,
+            "SecondaryStatusTransitions": job.transitions,
+            "ModelArtifacts": {"S3ModelArtifacts": job.artifacts},
+        }
+        answer |= {name: job.request[name] for name in _DESCRIBED if name in job.request}
+        answer |= {name: job.request.get(name, False) for name in _SWITCHES}
+        # SageMaker describes no key as an empty one, and its SDK relies on that.
+        answer["OutputDataConfig"] = {"KmsKeyId": ""} | job.request["OutputDataConfig"]
+        if job.failure:
+            answer["FailureReason"] = job.failure
+        if job.started:
+            answer["TrainingStartTime"] = job.started
+        if job.ended:
+            answer["TrainingEndTime"] = job.ended
+        if job.started and job.ended:
+            seconds = max(1, math.ceil(job.ended - job.started))
+            count = job.request["ResourceConfig"].get("InstanceCount", 1)
+            answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds * count}
+        if job.metrics:
+            answer["FinalMetricDataList"] = job.metrics
+        return answer
+
+    def list(self, request: Request) -> dict[str, Any]:
+        """ListTrainingJobs."""
+        jobs = self._state.region(request.scope).jobs.values()
+        found, token = page(jobs, request.params, default_order="Ascending")
+        summaries = []
+        for job in found:
+            summary = {
+                "TrainingJobName": job.name,
+                "TrainingJobArn": job.arn,
+                "CreationTime": job.created,
+                "LastModifiedTime": job.modified,
+                "TrainingJobStatus": job.status,
+                "SecondaryStatus": job.secondary,
+            }
+            summaries.append(summary | ({"TrainingEndTime": job.ended} if job.ended else {}))
+        return {"TrainingJobSummaries": summaries} | ({"NextToken": token} if token else {})
+
+    def stop(self, request: Request) -> None:
+        """StopTrainingJob."""
+        job = self._find(request)
+        if job.status in _ENDED:
+            raise validation(f"The request was rejected because the training job is in status {job.status}.")
+        if job.status == "Stopping":
+            return
+        job.status = "Stopping"
+        _enter(job, "Stopping")
+        self._lives.pop(job.arn).cancel()
+        self._spawn(self._come_to_rest(job))
+
+    async def _come_to_rest(self, job: TrainingJob) -> None:
+        await asyncio.sleep(self._pace.stopping)
+        _end(job, "Stopped", "Stopped")
+
+    def _find(self, request: Request) -> TrainingJob:
+        job = self._state.region(request.scope).jobs.get(request.params["TrainingJobName"])
+        if job is None:
+            raise validation("Requested resource not found.")
+        return job
+
+    async def _live(self, job: TrainingJob) -> None:
+        """From Starting to its end, unless it is stopped meanwhile."""
+        pace = self._pace.training(job.algorithm)
+        if slow := self._faults.strike("TrainingJob", job.name, "slow"):
+            pace += slow.seconds
+        due = time.monotonic() + pace
+        await asyncio.sleep(pace - min(pace, max(pace * _RUNNING_SHARE, _CONTAINER_SECONDS)))
+        types = [job.request["ResourceConfig"].get("InstanceType", "")]
+        if self._faults.strike("TrainingJob", job.name, "capacity", instance_types=types):
+            _end(job, "Failed", "Failed", failure=_CAPACITY_REASON)
+            return
+        limit = job.request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) * self._pace.time_scale
+        try:
+            await asyncio.wait_for(self._run(job, due), timeout=limit)
+        except TimeoutError:
+            _end(job, "Stopped", "MaxRuntimeExceeded")
+        finally:
+            self._lives.pop(job.arn, None)
+
+    async def _run(self, job: TrainingJob, due: float) -> None:
+        job.started = now()
+        _enter(job, "Downloading")
+        if stuck := self._faults.strike("TrainingJob", job.name, "stuck"):
+            await self._faults.wait_until_lifted(stuck)
+        if fault := self._faults.strike("TrainingJob", job.name, "failed"):
+            _end(job, "Failed", "Failed", failure=fault.value or "AlgorithmError: injected by a fault, exit code: 1")
+            return
+        if not job.algorithm:
+            image = job.request["AlgorithmSpecification"]["TrainingImage"]
+            reason = f"ClientError: the embedded SageMaker trains only the built-in pca and kmeans, not {image}"
+            _end(job, "Failed", "Failed", failure=reason)
+            return
+        async with self._cores:
+            outcome, detail = await self._train(job)
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        if outcome == "completed":
+            job.metrics = detail
+            _end(job, "Completed", "Completed")
+        else:
+            _end(job, "Failed", "Failed", failure=detail)
+
+    async def _train(self, job: TrainingJob) -> tuple[str, Any]:
+        container: Container | None = None
+        try:
+            container = await self._containers.launch(self._task(job))
+            while True:
+                kind, detail = await container.receive()
+                if kind != "phase":
+                    return kind, detail
+                if detail != job.secondary:
+                    _enter(job, detail)
+        except ContainerDiedError:
+            return "failed", "InternalServerError: We encountered an internal error. Please try again."
+        finally:
+            if container is not None:
+                container.kill()
+
+    def _task(self, job: TrainingJob) -> TrainingTask:
+        credentials = identity.role_credentials(job.request["RoleArn"], job.arn, job.scope)
+        return TrainingTask(
+            job=job.name,
+            algorithm=job.algorithm,
+            request=job.request,
+            artifact=job.artifacts,
+            seed=int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:4], "big"),
+            connection=self._connect(credentials, job.scope.region),
+        )
+
+
+def algorithm_of(image: str) -> str:
+    """Return `pca` or `kmeans` for a built-in algorithm's image, else nothing."""
+    found = re.search(r"/(pca|kmeans)(:[\w.-]+|@sha256:[0-9a-f]+)?$", image)
+    return found[1] if found else ""
+
+
+def _check_specification(params: dict[str, Any]) -> None:
+    if not params.get("AlgorithmSpecification", {}).get("TrainingImage"):
+        raise validation("You must specify either an AlgorithmName or a TrainingImage in AlgorithmSpecification.")
+    for member in ("ResourceConfig", "StoppingCondition"):
+        if member not in params:
+            raise validation(f"{member} is required for training jobs with a TrainingImage.")
+    names = [channel["ChannelName"] for channel in params.get("InputDataConfig", [])]
+    if len(set(names)) != len(names):
+        raise validation("Channel names in InputDataConfig must be unique.")
+
+
+def _metric_definitions(algorithm: str) -> list[dict[str, str]]:
+    """Return the definitions that SageMaker adds for its built-in algorithms."""
+    patterns = {
+        "train:throughput": r"#throughput_metric: host=\S+, train throughput=(\S+) records/second",
+        "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
+    }
+    qualities = [("train", "msd"), ("train", "ssd"), ("test", "msd"), ("test", "ssd")]
+    for channel, name in qualities if algorithm == "kmeans" else [("test", "mse")]:
+        patterns[f"{channel}:{name}"] = rf"#quality_metric: host=\S+, {channel} {name} <loss>=(\S+)"
+    return [{"Name": name, "Regex": pattern} for name, pattern in patterns.items()]
+
+
+def _enter(job: TrainingJob, secondary: str) -> None:
+    entered = now()
+    if job.transitions:
+        job.transitions[-1].setdefault("EndTime", entered)
+    job.transitions.append({"Status": secondary, "StartTime": entered, "StatusMessage": _MESSAGES[secondary]})
+    job.secondary = secondary
+    job.touch()
+
+
+def _end(job: TrainingJob, status: str, secondary: str, *, failure: str = "") -> None:
+    _enter(job, secondary)
+    job.ended = job.transitions[-1]["EndTime"] = now()
+    if failure:
+        job.failure = job.transitions[-1]["StatusMessage"] = failure
+    job.status = status
+    job.touch()

@@ -1,0 +1,1 @@
+"""Read a census CSV, judge it, clean and scale it, and write it as shards."""

@@ -1,0 +1,1 @@
+"""Documents about a run as a whole: its manifest, its failure, its announcement."""

@@ -1,0 +1,1 @@
+"""SageMaker's formats: recordIO, MXNet's NDArray files, model artifacts, request bodies."""

@@ -1,0 +1,39 @@
+"""SageMaker's model.tar.gz: finds the parameters of a built-in algorithm in it."""
+
+import io
+import tarfile
+
+import numpy as np
+
+from jobs.sagemaker.ndarray import load
+
+PARAMETERS_FILE = "model_algo-1"
+
+
+class ArtifactError(ValueError):
+    """A model.tar.gz that does not hold what the algorithm should have written."""
+
+
+def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:
+    """Read the arrays that PCA or KMeans stored in its artifact.
+
+    Parameters
+    ----------
+    artifact
+        A whole ``model.tar.gz``: a tar with ``model_algo-1``, an MXNet NDArray list file (KMeans' also
+        holds a ``state_<uuid>`` file, which nobody needs).
+
+    Raises
+    ------
+    ArtifactError
+        Not a gzipped tar, or no ``model_algo-1`` in it.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(artifact), mode="r:gz") as tar:
+            for member in tar:
+                content = tar.extractfile(member)
+                if content is not None and member.name.removeprefix("./") == PARAMETERS_FILE:
+                    return load(content.read())
+    except (tarfile.TarError, EOFError, OSError) as broken:
+        raise ArtifactError(f"model.tar.gz is not a gzipped tar: {broken}") from broken
+    raise ArtifactError(f"model.tar.gz holds no {PARAMETERS_FILE}")

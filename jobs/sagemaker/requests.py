@@ -1,0 +1,160 @@
+"""The bodies of the SageMaker requests that a run makes.
+
+Field names, limits and hyperparameters are those of the SageMaker API reference and of the PCA and K-Means algorithm
+pages of its developer guide; every body is checked against botocore's service model in the tests.
+"""
+
+from typing import Any
+
+from contract.layout import RunLayout
+from contract.run_settings import RunSettings, Stage
+
+RECORDIO = "application/x-recordio-protobuf"
+
+STACK_TAG = "segmentation:stack"
+RUN_TAG = "segmentation:run"
+EXECUTION_TAG = "segmentation:execution"
+
+_VARIANT = "AllTraffic"
+
+
+def resource_name(stack: str, run_id: str, stage: Stage, attempt: int = 1) -> str:
+    """Name a SageMaker resource of a run: at most 63 of ``[a-zA-Z0-9-]``.
+
+    Parameters
+    ----------
+    attempt
+        1 for the first; a later one means that another was refused or failed, as a job's name can never be reused.
+    """
+    base = f"{stack}-{run_id}-{stage}"
+    return base if attempt == 1 else f"{base}-{attempt}"
+
+
+def tags(stack: str, run_id: str, execution_arn: str) -> list[dict[str, str]]:
+    """Return the tags by which the janitor knows a run's resources."""
+    return [
+        {"Key": STACK_TAG, "Value": stack},
+        {"Key": RUN_TAG, "Value": run_id},
+        {"Key": EXECUTION_TAG, "Value": execution_arn},
+    ]
+
+
+def hyperparameters(settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: int) -> dict[str, str]:
+    """Return a stage's hyperparameters, all strings as the API wants them.
+
+    Parameters
+    ----------
+    rows
+        Training rows; PCA's mini-batch may not be larger than one instance's share.
+    features
+        The dimension of a row.
+    clusters
+        k, for the k-means stage.
+    """
+    if stage == "pca":
+        per_instance = max(1, rows // settings.training_instance_count)
+        return {
+            "feature_dim": str(features),
+            "num_components": str(settings.num_components or features - 1),
+            "mini_batch_size": str(min(settings.pca_mini_batch_size, per_instance)),
+        }
+    return {
+        "feature_dim": str(features),
+        "k": str(clusters),
+        # More passes than the default of one: a census is small, and an epoch of it costs milliseconds.
+        "epochs": "10",
+        "init_method": "kmeans++",
+        "eval_metrics": '["msd"]',
+        "force_dense": "True",
+    }
+
+
+def training_job(
+    settings: RunSettings,
+    stage: Stage,
+    *,
+    run_id: str,
+    execution_arn: str,
+    name: str,
+    instance_type: str,
+    rows: int,
+    features: int,
+    clusters: int,
+) -> dict[str, Any]:
+    """Return the body of CreateTrainingJob."""
+    files = RunLayout(run_id)
+    instances = settings.training_instance_count
+    output: dict[str, Any] = {"S3OutputPath": f"s3://{settings.results_bucket}/{files.models}{stage}"}
+    resources: dict[str, Any] = {
+        "InstanceType": instance_type,
+        "InstanceCount": instances,
+        "VolumeSizeInGB": settings.training_volume_gb,
+    }
+    if settings.kms_key_arn:
+        output["KmsKeyId"] = resources["VolumeKmsKeyId"] = settings.kms_key_arn
+    prefix = files.train if stage == "pca" else files.projected
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": settings.images[stage], "TrainingInputMode": "File"},
+        "RoleArn": settings.execution_role_arn,
+        "HyperParameters": hyperparameters(settings, stage, rows=rows, features=features, clusters=clusters),
+        "InputDataConfig": [
+            {
+                "ChannelName": "train",
+                "ContentType": RECORDIO,
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": f"s3://{settings.results_bucket}/{prefix}",
+                        "S3DataDistributionType": "ShardedByS3Key" if instances > 1 else "FullyReplicated",
+                    }
+                },
+            }
+        ],
+        "OutputDataConfig": output,
+        "ResourceConfig": resources,
+        "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_timeout_seconds},
+        "EnableInterContainerTrafficEncryption": instances > 1,
+        "Tags": tags(settings.stack, run_id, execution_arn),
+    }
+
+
+def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str) -> dict[str, Any]:
+    """Return the body of CreateModel; `artifacts` is the S3 URI of a training job's model.tar.gz."""
+    return {
+        "ModelName": resource_name(settings.stack, run_id, stage),
+        "PrimaryContainer": {"Image": settings.images[stage], "ModelDataUrl": artifacts},
+        "ExecutionRoleArn": settings.execution_role_arn,
+        "Tags": tags(settings.stack, run_id, execution_arn),
+    }
+
+
+def endpoint_config(
+    settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, name: str, instance_type: str
+) -> dict[str, Any]:
+    """Return the body of CreateEndpointConfig: one variant that takes all traffic."""
+    body: dict[str, Any] = {
+        "EndpointConfigName": name,
+        "ProductionVariants": [
+            {
+                "VariantName": _VARIANT,
+                "ModelName": resource_name(settings.stack, run_id, stage),
+                "InitialInstanceCount": settings.hosting_instance_count,
+                "InstanceType": instance_type,
+                "InitialVariantWeight": 1.0,
+            }
+        ],
+        "Tags": tags(settings.stack, run_id, execution_arn),
+    }
+    if settings.kms_key_arn:
+        body["KmsKeyId"] = settings.kms_key_arn
+    return body
+
+
+def endpoint(settings: RunSettings, *, run_id: str, execution_arn: str, name: str) -> dict[str, Any]:
+    """Return the body of CreateEndpoint, whose config has the endpoint's own name."""
+    return {
+        "EndpointName": name,
+        "EndpointConfigName": name,
+        "Tags": tags(settings.stack, run_id, execution_arn),
+    }

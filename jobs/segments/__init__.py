@@ -1,0 +1,1 @@
+"""Segments: the learned models, statistics of the rows, and what they say in words."""

@@ -1,0 +1,115 @@
+"""Launching the same thing twice launches it once; where an instance type can't be had, the next one is tried.
+
+An attempt's name is derived from the run, so a repeated call finds what an earlier one made. A training job's name
+can never be reused: each further attempt (another instance type, or after a redrive) counts on in the name.
+"""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from contract.run_settings import RunSettings, Stage
+from jobs.sagemaker.requests import RUN_TAG, resource_name
+from lambdas.support.errors import code_of, message_of, named_error
+from lambdas.support.runtime import client, logger
+
+# The words of SageMaker's FailureReason where it had no machine to give; the state machine looks for the same.
+_NO_CAPACITY = ("CapacityError", "InsufficientInstanceCapacity", "Unable to provision")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A training job or endpoint that an earlier call launched."""
+
+    arn: str
+    instance_type: str
+    status: str
+    failure_reason: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.status in ("Failed", "Stopped")
+
+    @property
+    def out_of_capacity(self) -> bool:
+        """Whether it failed because there was no instance of its type."""
+        return self.failed and any(words in self.failure_reason for words in _NO_CAPACITY)
+
+
+class Launcher(Protocol):
+    """Launches one kind of resource."""
+
+    instance_types: list[str]
+
+    def find(self, name: str) -> Attempt | None:
+        """Return the attempt of that name, if there is one."""
+
+    def create(self, name: str, instance_type: str) -> None:
+        """Launch an attempt."""
+
+
+def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str, redrives: int) -> dict[str, str]:
+    """Launch a resource, or find it launched.
+
+    Parameters
+    ----------
+    redrives
+        How often the execution was redriven: each allows one more attempt after a failed one.
+
+    Returns
+    -------
+    dict
+        ``name`` and ``instance_type`` of the attempt that is under way, finished, or failed for good.
+
+    Raises
+    ------
+    ResourceLimitExceeded
+        When the account's quota allows none of the instance types.
+    InsufficientCapacity
+        When AWS has none of them to give.
+    """
+    wanted = list(launcher.instance_types)
+    refusal = named_error("InsufficientCapacity", f"no capacity for any of {', '.join(wanted)}")
+    failures = 0
+    for number in count(1):
+        name = resource_name(settings.stack, run_id, stage, number)
+        attempt = launcher.find(name)
+        if attempt is None:
+            try:
+                launcher.create(name, wanted[0])
+            except ClientError as error:
+                if code_of(error) != "ResourceLimitExceeded":
+                    raise
+                refusal = named_error("ResourceLimitExceeded", f"{wanted[0]}: {message_of(error)}")
+            else:
+                logger.info("launched", resource=name, instance_type=wanted[0])
+                return {"name": name, "instance_type": wanted[0]}
+        else:
+            _check_ours(attempt.arn, run_id)
+            if not attempt.failed:
+                return {"name": name, "instance_type": attempt.instance_type}
+            if not attempt.out_of_capacity:
+                if failures == redrives:
+                    return {"name": name, "instance_type": attempt.instance_type}
+                failures += 1
+                continue
+        wanted = wanted[1:]
+        if not wanted and failures < redrives:
+            failures, wanted = failures + 1, list(launcher.instance_types)
+        if not wanted:
+            raise refusal
+    raise AssertionError("count() never ends")
+
+
+def redrives_of(execution: dict[str, Any]) -> int:
+    """Return how often an execution was redriven, from the context object's ``$$.Execution``."""
+    return int(execution.get("RedriveCount", 0))
+
+
+def _check_ours(arn: str, run_id: str) -> None:
+    tags = client("sagemaker").list_tags(ResourceArn=arn)["Tags"]
+    if {"Key": RUN_TAG, "Value": run_id} not in tags:
+        raise named_error("NameTaken", f"{arn} exists but isn't of run {run_id}; delete or rename it, then redrive")

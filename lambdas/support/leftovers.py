@@ -1,0 +1,113 @@
+"""Find a stack's SageMaker resources by name, and remove them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambdas.support.errors import code_of, message_of
+from lambdas.support.runtime import client, logger
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the SageMaker API calls one kind of resource.
+
+    Attributes
+    ----------
+    noun
+        What its fields start with: ``EndpointName``, ``EndpointArn``, ``EndpointStatus``.
+    filters
+        One listing for each.
+    """
+
+    noun: str
+    list_operation: str
+    list_key: str
+    remove_operation: str
+    filters: tuple[dict[str, str], ...] = ({},)
+
+
+ENDPOINT = Kind("Endpoint", "list_endpoints", "Endpoints", "delete_endpoint")
+TRAINING_JOB = Kind(
+    "TrainingJob",
+    "list_training_jobs",
+    "TrainingJobSummaries",
+    "stop_training_job",
+    # Finished jobs cost nothing and stay: they are the record of what was trained.
+    ({"StatusEquals": "InProgress"}, {"StatusEquals": "Stopping"}),
+)
+CONFIG = Kind("EndpointConfig", "list_endpoint_configs", "EndpointConfigs", "delete_endpoint_config")
+MODEL = Kind("Model", "list_models", "Models", "delete_model")
+
+KINDS = (TRAINING_JOB, ENDPOINT, CONFIG, MODEL)
+
+# SageMaker answers ValidationException to DeleteEndpoint while it works on the endpoint.
+_BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A SageMaker resource that costs money or clutters the account; only jobs and endpoints have a status."""
+
+    kind: Kind
+    name: str
+    arn: str
+    status: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.noun} {self.name}" + (f" ({self.status})" if self.status else "")
+
+
+def find(prefix: str) -> list[Resource]:
+    """Return the unfinished training jobs, endpoints, endpoint configs and models whose names start so."""
+    return [each for kind in KINDS for each in _list(kind, prefix) if each.name.startswith(prefix)]
+
+
+def remove(resources: list[Resource]) -> list[Resource]:
+    """Delete or stop what can be now; return what isn't gone yet, to be asked for again.
+
+    While an endpoint is being created it can't be deleted, and its config and model must stay. What is missing
+    already counts as gone. One that can't be removed keeps none of the others: its error is raised at the end.
+    """
+    busy = any(each.kind is ENDPOINT and each.status in _BUSY for each in resources)
+    pending: list[Resource] = []
+    refusals: list[Exception] = []
+    for each in resources:
+        waits = each.kind in (CONFIG, MODEL) if busy else False
+        settling = each.status in (*_BUSY, "Deleting", "Stopping")
+        if not waits and not settling:
+            try:
+                _remove(each)
+            except (BotoCoreError, ClientError) as error:
+                refusals.append(error)
+        if waits or each.kind in (ENDPOINT, TRAINING_JOB):
+            pending.append(each)
+    if refusals:
+        raise refusals[0]
+    return pending
+
+
+def _list(kind: Kind, prefix: str) -> Iterator[Resource]:
+    for only in kind.filters:
+        pages = client("sagemaker").get_paginator(kind.list_operation).paginate(NameContains=prefix, **only)
+        for page in pages:
+            yield from (_resource(kind, summary) for summary in page[kind.list_key])
+
+
+def _resource(kind: Kind, summary: dict[str, Any]) -> Resource:
+    name, arn, status = (summary.get(f"{kind.noun}{field}", "") for field in ("Name", "Arn", "Status"))
+    return Resource(kind, name, arn, status)
+
+
+def _remove(resource: Resource) -> None:
+    operation = getattr(client("sagemaker"), resource.kind.remove_operation)
+    try:
+        operation(**{f"{resource.kind.noun}Name": resource.name})
+        logger.info("removed", resource=str(resource))
+    except ClientError as error:
+        # Gone or busy since it was listed: the next look tells which.
+        if code_of(error) not in ("ValidationException", "ResourceNotFound"):
+            raise
+        logger.info("not removed", resource=str(resource), reason=message_of(error))

@@ -1,0 +1,58 @@
+"""Whole small objects in S3."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from lambdas.support.runtime import client
+
+ARTIFACT = "segmentation%3Alifetime=artifact"
+"""The tag, as S3 takes it with an object, of what expires: the results bucket's lifecycle rule looks for it."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One bucket, seen through this function's own permissions."""
+
+    name: str
+
+    def read(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        body: bytes = client("s3").get_object(Bucket=self.name, Key=key)["Body"].read()
+        return body
+
+    def read_range(self, key: str, first: int, end: int) -> bytes:
+        """Return an object's bytes from `first` up to `end`, exclusive."""
+        span = f"bytes={first}-{end - 1}"
+        body: bytes = client("s3").get_object(Bucket=self.name, Key=key, Range=span)["Body"].read()
+        return body
+
+    def write(
+        self, key: str, body: bytes, content_type: str = "application/octet-stream", *, expires: bool = False
+    ) -> None:
+        """Write an object at once: nobody ever reads half of it.
+
+        Parameters
+        ----------
+        expires
+            Whether it is an artifact, which the results bucket needn't keep for good.
+        """
+        tagging = {"Tagging": ARTIFACT} if expires else {}
+        client("s3").put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, **tagging)
+
+
+def read_uri(uri: str) -> bytes:
+    """Return the object at an ``s3://bucket/key`` URI."""
+    bucket, key = _parse(uri)
+    return Bucket(bucket).read(key)
+
+
+def let_expire(uri: str) -> None:
+    """Mark an object that another wrote as an artifact, such as SageMaker's model."""
+    bucket, key = _parse(uri)
+    name, value = unquote(ARTIFACT).split("=")
+    client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": name, "Value": value}]})
+
+
+def _parse(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    return parts.netloc, parts.path.removeprefix("/")

@@ -1,0 +1,97 @@
+"""The manifest: steps from the history, seconds from what SageMaker said."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.run.manifest import Manifest, steps
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def entered(name, seconds):
+    return {"timestamp": START + timedelta(seconds=seconds), "stateEnteredEventDetails": {"name": name}}
+
+
+def exited(name, seconds):
+    return {"timestamp": START + timedelta(seconds=seconds), "stateExitedEventDetails": {"name": name}}
+
+
+HISTORY = [
+    {"timestamp": START},
+    entered("Prepare", 0),
+    exited("Prepare", 5),
+    entered("DescribePcaTraining", 6),
+    exited("DescribePcaTraining", 7),
+    entered("DescribePcaTraining", 17),
+    exited("DescribePcaTraining", 18),
+    entered("TearDownPca", 120),
+    exited("TearDownPca", 121),
+    entered("TearDownKMeans", 300),
+    exited("TearDownKMeans", 301),
+    entered("Publish", 302),
+    {"timestamp": START + timedelta(seconds=303)},
+]
+
+
+def described(stage, in_service):
+    return {
+        f"{stage}_training": {
+            "TrainingJobName": f"s-r-{stage}",
+            "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 2},
+            "AlgorithmSpecification": {"TrainingImage": stage},
+            "HyperParameters": {"feature_dim": "34"},
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/{stage}/model.tar.gz"},
+            "BillableTimeInSeconds": 23,
+        },
+        f"{stage}_endpoint": {
+            "EndpointName": f"s-r-{stage}",
+            "LastModifiedTime": (START + timedelta(seconds=in_service)).isoformat(),
+        },
+        f"{stage}_hosting_launch": {"instance_type": "ml.t2.medium"},
+    }
+
+
+@pytest.fixture
+def manifest(settings):
+    state = {
+        "run_id": "r",
+        "input": {"bucket": "b", "key": "incoming/x.csv", "version_id": "v", "etag": "e", "size": 10},
+        "execution": {"Id": "arn:e"},
+        **described("pca", 100),
+        **described("kmeans", 250),
+    }
+    return Manifest.of_state(state, sha256="00", history=HISTORY, settings=settings)
+
+
+def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left():
+    by_name = {step.name: step.as_dict() for step in steps(HISTORY)}
+    assert list(by_name) == ["Prepare", "DescribePcaTraining", "TearDownPca", "TearDownKMeans", "Publish"]
+    assert by_name["DescribePcaTraining"]["seconds"] == 12
+
+
+def test_the_step_that_writes_the_manifest_lasts_until_now():
+    assert steps(HISTORY)[-1].as_dict()["seconds"] == 1
+
+
+def test_billable_seconds_count_every_instance(manifest):
+    assert manifest.billable_training_seconds == 2 * 23 * 2
+
+
+def test_an_endpoint_costs_from_its_service_to_its_teardown(manifest):
+    assert manifest.as_dict()["endpoints"][0]["seconds"] == 20
+    assert manifest.endpoint_seconds == 20 + 50
+
+
+def test_the_manifest_says_what_was_read_and_what_served(manifest):
+    document = manifest.as_dict()
+    assert document["input"] == {
+        "uri": "s3://b/incoming/x.csv",
+        "version_id": "v",
+        "etag": "e",
+        "bytes": 10,
+        "sha256": "00",
+    }
+    assert document["endpoints"][1]["instance_type"] == "ml.t2.medium"
+    assert document["training_jobs"][0]["name"] == "s-r-pca"
+    assert document["run_seconds"] == 303
