@@ -55,7 +55,7 @@ def take_down() -> bool:
     """Stop the embedded AWS; return whether there was one."""
     from embedded_aws.cloud.instance import Cloud  # noqa: PLC0415
 
-    if (cloud := Cloud.find(UP)) is None:
+    if (cloud := Cloud.recorded(UP)) is None:
         return False
     cloud.stop()
     return True

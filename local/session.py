@@ -67,10 +67,20 @@ class Stack:
 
     @classmethod
     def find(cls, directory: Path) -> "Stack | None":
-        """Find the stack that `up` has deployed, if it still runs."""
-        from embedded_aws.cloud.instance import Cloud  # noqa: PLC0415
+        """Find the stack that `up` has deployed, if it still runs.
 
-        if (cloud := Cloud.find(directory)) is None:
+        Raises
+        ------
+        Trouble
+            If the embedded AWS runs but does not respond.
+        """
+        from embedded_aws.cloud.instance import Cloud, CloudError  # noqa: PLC0415
+
+        try:
+            cloud = Cloud.find(directory)
+        except CloudError as error:
+            raise Trouble(f"{error}; python -m local down ends it") from error
+        if cloud is None:
             return None
         try:
             return cls.of_outputs(cloud, json.loads((directory / _OUTPUTS).read_text()))

@@ -29,7 +29,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from embedded_aws.cloud.certificates import ensure_certificates
-from embedded_aws.cloud.server import BUSY_PORT_EXIT, SETTINGS_VARIABLE, ServerSettings
+from embedded_aws.cloud.server import (
+    BUSY_DIRECTORY_EXIT,
+    BUSY_PORT_EXIT,
+    SETTINGS_VARIABLE,
+    ServerSettings,
+    pid_of_server,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -40,6 +46,7 @@ REGION = "us-east-1"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _HEALTH = "/_ministack/health"
+_RECORD = "cloud.json"
 
 
 class CloudError(Exception):
@@ -150,16 +157,28 @@ class Cloud:
 
     @classmethod
     def find(cls, directory: Path) -> Cloud | None:
-        """Return the cloud that runs with this directory, or None."""
-        record = directory.resolve() / "cloud.json"
+        """Return the cloud that runs with this directory, or None.
+
+        Raises
+        ------
+        CloudError
+            If its process exists but does not respond, for example because it was stopped with SIGSTOP.
+        """
+        cloud = cls.recorded(directory)
+        if cloud is not None and not cloud._healthy(timeout=5):
+            raise CloudError(f"the embedded AWS at {cloud.endpoint_url} does not answer (pid {cloud.pid})")
+        return cloud
+
+    @classmethod
+    def recorded(cls, directory: Path) -> Cloud | None:
+        """Return the cloud whose process runs with this directory, whether or not it responds, or None."""
+        directory = directory.resolve()
         try:
-            facts = json.loads(record.read_text())
+            facts = json.loads((directory / _RECORD).read_text())
             cloud = cls(**{**facts, "directory": Path(facts["directory"]), "ca_bundle": Path(facts["ca_bundle"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        if cloud._healthy(timeout=5):
-            return cloud
-        return None
+        return cloud if cloud.pid == pid_of_server(directory) else None
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -227,8 +246,8 @@ class Cloud:
             _end(self._process)
         else:
             _end_pid(self.pid)
-        with contextlib.suppress(FileNotFoundError):
-            (self.directory / "cloud.json").unlink()
+        if pid_of_server(self.directory) is None:  # otherwise the record belongs to another server
+            (self.directory / _RECORD).unlink(missing_ok=True)
 
     def __enter__(self) -> Cloud:
         return self
@@ -241,6 +260,8 @@ class Cloud:
         # A try is short: where another server holds the port, it may never answer, while ours has ended.
         while not self._healthy(timeout=1.0):
             code = self._process.poll() if self._process else None
+            if code == BUSY_DIRECTORY_EXIT:
+                raise CloudError(f"another embedded AWS is using {self.directory}; stop it, or use another directory")
             if code == BUSY_PORT_EXIT:
                 raise CloudError(f"port {self._port} of 127.0.0.1 is busy; choose another, or 0 for a free one")
             if code is not None:
@@ -295,7 +316,7 @@ class Cloud:
             for name, value in vars(self).items()
             if name in _RECORDED
         }
-        path = self.directory / "cloud.json"
+        path = self.directory / _RECORD
         path.touch(mode=0o600)
         path.write_text(json.dumps(facts, indent=1) + "\n")
 
@@ -332,6 +353,7 @@ def _spawn(settings: ServerSettings, log: Path, *, detached: bool) -> subprocess
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # a stopped process receives SIGTERM only when it continues
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -346,6 +368,7 @@ def _end_pid(pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+            os.kill(pid, signal.SIGCONT)  # a stopped process receives SIGTERM only when it continues
         deadline = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < deadline:
             try:

@@ -8,20 +8,24 @@ imported, so they are set before that.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
 DECISIONS = "decisions.jsonl"  # IAM's, in the directory
+LOCK = "server.lock"  # in the directory; the server holds it for as long as its process exists
 BUSY_PORT_EXIT = 98  # EADDRINUSE
+BUSY_DIRECTORY_EXIT = 16  # EBUSY
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class ServerSettings:
 def main() -> None:
     """Serve until SIGTERM, or until standard input ends where it is a pipe from the owner."""
     settings = ServerSettings(**json.loads(os.environ.pop(SETTINGS_VARIABLE)))
+    lock = _lock(Path(settings.directory))  # closing the file would release the lock
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -86,10 +91,46 @@ def main() -> None:
         traceback.print_exc()
         code = 1
     host.stop()
+    lock.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # Executions still running live in threads that nobody needs to wait for.
     os._exit(code)
+
+
+def _lock(directory: Path) -> IO[str]:
+    """Lock the directory until this process ends; exit if another server holds it."""
+    lock = (directory / LOCK).open("a+")
+    deadline = time.monotonic() + 1.0  # pid_of_server holds the lock for a moment, too
+    while True:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                sys.exit(BUSY_DIRECTORY_EXIT)
+            time.sleep(0.02)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def pid_of_server(directory: Path) -> int | None:
+    """Return the process id of the server that uses a directory, or None if there is none.
+
+    A lock of this kind belongs to one process: it is released when that process ends for any reason, it is kept while
+    the process is stopped, and the processes that the server forks do not inherit it.
+    """
+    try:
+        with (directory / LOCK).open("r+") as lock:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return int(lock.read() or 0)
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def _set_environment(settings: ServerSettings) -> None:

@@ -1,5 +1,6 @@
 """``up``, ``status``, ``runs``, ``report``, ``down``: the embedded AWS that stays, used with any AWS client."""
 
+import contextlib
 import json
 import re
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local import synthetic_census as sample
@@ -144,6 +146,43 @@ def test_down_stops_it_and_then_nothing_runs(runs: dict[str, dict[str, Any]], sh
 def test_results_that_were_copied_serve_without_the_cloud(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
     shell("down")
     assert shell("compare", "1001", "1003").returncode == 0
+
+
+def test_a_server_that_does_not_respond_is_reported_and_can_be_stopped(tmp_path: Path) -> None:
+    """The recorded process decides whether an embedded AWS exists: a stopped process still uses its files."""
+    shell = Shell(tmp_path)
+    assert shell("up", "--detach", "--port", free_port()).returncode == 0
+    server = psutil.Process(json.loads((tmp_path / ".local/cloud.json").read_text())["pid"])
+    started = [server, *server.children(recursive=True)]
+    server.suspend()
+    try:
+        for command in (["status"], ["up", "--detach", "--port", free_port()]):
+            refused = shell(*command)
+            assert refused.returncode == 1
+            assert re.fullmatch(
+                rf"error: the embedded AWS at \S+ does not answer \(pid {server.pid}\); python -m local down ends it\n",
+                refused.stderr,
+            )
+        assert shell("down").stdout == "stopped\n"
+        _, alive = psutil.wait_procs(started, timeout=10)
+        assert alive == []
+        assert shell("down").stdout == "nothing is running\n"
+    finally:
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_two_embedded_clouds_never_share_a_folder(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    both = [shell.begin("up", "--detach", "--port", free_port()) for _ in range(2)]
+    try:
+        errors = [process.communicate(timeout=120)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1]
+        assert re.search(r"is using \S+|is running already at", "".join(errors))
+        assert shell("status").returncode == 0
+    finally:
+        shell("down")
 
 
 def test_following_tells_of_each_run_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
