@@ -1,12 +1,18 @@
-"""Where every file of a run lies in the results bucket."""
+"""Where every file of a run is in S3."""
 
 import hashlib
 import re
 from base64 import b32encode
 from dataclasses import dataclass
 
+from contract.names import Stage
+
 LATEST = "latest.json"
+"""Describes the last run that succeeded."""
+RUNS_PREFIX = "runs/"
+"""The prefix of all runs in the results bucket."""
 INCOMING_PREFIX = "incoming/"
+"""The prefix in the incoming bucket under which a CSV starts a run."""
 
 _SLUG_LENGTH = 14
 _DIGEST_LENGTH = 10
@@ -14,27 +20,27 @@ _RERUN = re.compile(r"[a-z0-9]{1,6}")
 
 
 def run_id(bucket: str, key: str, version: str, rerun: str | None = None) -> str:
-    """Name the run of one object version.
+    """Return the id of the run of one object version.
 
     Parameters
     ----------
     bucket, key
-        Where the CSV lies.
+        Where the CSV is.
     version
-        Its version id, or its ETag in a bucket without versions.
+        Its version id, or its ETag if the bucket has no versions.
     rerun
-        A suffix for a deliberate second run of the same version, 1 to 6 of ``[a-z0-9]``.
+        A suffix that starts another run of the same version: 1 to 6 of ``[a-z0-9]``.
 
     Returns
     -------
     str
-        At most 32 of ``[a-z0-9-]``: readable first, unique by 50 bits of SHA-256. The same object version always
-        gives the same id, so a repeated event is the same run.
+        At most 32 of ``[a-z0-9-]``: a readable part of the file's name, then 50 bits of SHA-256. The same object
+        version always has the same id, so a repeated event refers to the same run.
 
     Raises
     ------
     ValueError
-        When `rerun` has other characters or is too long.
+        If `rerun` has other characters or is too long.
     """
     stem = key.rsplit("/", 1)[-1].split(".", 1)[0].lower()
     slug = re.sub(r"[^a-z0-9]+", "-", stem)[:_SLUG_LENGTH].strip("-") or "run"
@@ -49,18 +55,22 @@ def run_id(bucket: str, key: str, version: str, rerun: str | None = None) -> str
 
 @dataclass(frozen=True)
 class RunLayout:
-    """The keys of one run's files; `part` is a shard's name, such as ``part-00000``."""
+    """The keys of one run's files.
+
+    `part` is the name of a shard, such as ``part-00000``. With ``*`` as the run id or as a part, the keys are the
+    patterns that IAM policies use: ``RunLayout("*").shards`` is ``runs/*/prepared/shards.json``.
+    """
 
     run_id: str
 
     @property
     def root(self) -> str:
-        """The prefix of everything the run writes."""
-        return f"runs/{self.run_id}/"
+        """The prefix of everything that the run writes."""
+        return f"{RUNS_PREFIX}{self.run_id}/"
 
     @property
     def prepared(self) -> str:
-        """The prefix of what Prepare writes."""
+        """The prefix of the files that Prepare writes."""
         return f"{self.root}prepared/"
 
     @property
@@ -70,17 +80,17 @@ class RunLayout:
 
     @property
     def regions(self) -> str:
-        """One row a kept region, in the shards' order: id, state, county."""
+        """Id, state and county of each region that was kept, in the order of the shards' rows."""
         return f"{self.prepared}regions.csv"
 
     @property
     def scaler(self) -> str:
-        """Per feature its minimum, maximum and scaled mean, and what was left out."""
+        """Minimum, maximum and scaled mean of each feature, and which regions were dropped."""
         return f"{self.prepared}scaler.json"
 
     @property
     def shards(self) -> str:
-        """The shards' list, which the maps of the state machine read."""
+        """The list of shards, which the maps of the state machine read."""
         return f"{self.prepared}shards.json"
 
     @property
@@ -95,27 +105,32 @@ class RunLayout:
 
     @property
     def elbow(self) -> str:
-        """Mean distance to the nearest centroid for each k."""
+        """The mean distance to the nearest centroid for each k."""
         return f"{self.root}elbow.json"
 
     @property
+    def labeled(self) -> str:
+        """The prefix of the labeled shards and of their statistics."""
+        return f"{self.root}labeled/"
+
+    @property
     def labeled_counties(self) -> str:
-        """The result: every kept region with its components, label and distance."""
+        """The result: the components, label and distance of every region that was kept."""
         return f"{self.root}labeled_counties.csv"
 
     @property
     def segments(self) -> str:
-        """The segments explained, for programs."""
+        """The description of the segments, for programs."""
         return f"{self.root}segments.json"
 
     @property
     def report(self) -> str:
-        """The segments explained, for people."""
+        """The description of the segments, for people."""
         return f"{self.root}report.html"
 
     @property
     def manifest(self) -> str:
-        """Where the result came from, and what it took."""
+        """What the result was made from, and what making it took."""
         return f"{self.root}manifest.json"
 
     @property
@@ -128,35 +143,39 @@ class RunLayout:
         """Why the CSV was refused."""
         return f"{self.root}problems.json"
 
+    def model(self, stage: Stage) -> str:
+        """Return the prefix of one stage's artifacts."""
+        return f"{self.models}{stage}/"
+
     def train_part(self, part: str) -> str:
-        """One shard of scaled features."""
+        """Return the key of one shard of scaled features."""
         return f"{self.train}{part}.pbr"
 
     def projected_part(self, part: str) -> str:
-        """One shard of kept components."""
+        """Return the key of one shard of kept components."""
         return f"{self.projected}{part}.pbr"
 
     def labeled_part(self, part: str) -> str:
-        """One shard of the result."""
-        return f"{self.root}labeled/{part}.csv"
+        """Return the key of one shard of the result."""
+        return f"{self.labeled}{part}.csv"
 
     def statistics_part(self, part: str) -> str:
-        """One shard's statistics of its segments."""
-        return f"{self.root}labeled/{part}.npz"
+        """Return the key of the statistics of one shard."""
+        return f"{self.labeled}{part}.npz"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One item of shards.json: the rows that one endpoint request takes.
+    """One item of shards.json: the rows that one request to an endpoint carries.
 
     Attributes
     ----------
     part
-        The shard's name.
+        The name of the shard.
     rows, first_row
-        How many rows it holds, and the number of the first among all kept rows.
+        The number of its rows, and the index of its first row among all rows that were kept, from 0.
     regions_start, regions_end
-        The bytes of regions.csv that name its rows; the end is exclusive.
+        The range of bytes in regions.csv that holds its regions; the end is exclusive.
     """
 
     part: str
@@ -164,3 +183,7 @@ class Shard:
     first_row: int
     regions_start: int
     regions_end: int
+
+
+ANY_RUN = RunLayout("*")
+"""The keys of all runs, as IAM patterns."""

@@ -12,18 +12,15 @@ from typing import Any, Literal
 
 VARIABLE = "RUN_SETTINGS"
 
-Stage = Literal["pca", "kmeans"]
-"""The two models of a run."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The settings of every run of one stack.
+    """The settings of every run of one deployment.
 
     Attributes
     ----------
-    stack
-        The stack's name: the prefix of every SageMaker resource's name.
+    deployment_id
+        The prefix of the name of every SageMaker resource.
     images
         The training and inference image of each stage, by ECR URI.
     training_instance_types, hosting_instance_types
@@ -38,7 +35,7 @@ class RunSettings:
         The customer key that encrypts volumes and outputs; ``None`` where S3's own encryption serves.
     """
 
-    stack: str
+    deployment_id: str
     incoming_bucket: str
     results_bucket: str
     execution_role_arn: str

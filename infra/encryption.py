@@ -28,8 +28,8 @@ class Encryption(Construct):
         self.topic_key = kms.Key(
             self,
             "Key",
-            description=f"{settings.stack_name}: {'topic and data' if encrypts_data else 'topic'}",
-            alias=f"alias/{settings.stack_name}",
+            description=f"{settings.deployment_id}: {'topic and data' if encrypts_data else 'topic'}",
+            alias=f"alias/{settings.deployment_id}",
             enable_key_rotation=True,
             # What a lost key encrypted is lost too: the key outlives the stack as long as the data does.
             removal_policy=RemovalPolicy.RETAIN if settings.retain_data and encrypts_data else RemovalPolicy.DESTROY,
@@ -40,7 +40,7 @@ class Encryption(Construct):
             self._let_service_use("budgets.amazonaws.com")
         if encrypts_data:
             self._let_service_use("events.amazonaws.com")
-            self._let_logs_use(settings.stack_name)
+            self._let_logs_use(settings.deployment_id)
 
     def _let_service_use(self, service: str) -> None:
         self.topic_key.add_to_resource_policy(

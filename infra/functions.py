@@ -12,14 +12,13 @@ from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from contract.names import METRICS_NAMESPACE, function_name
 from contract.run_settings import VARIABLE
 from infra.encryption import Encryption
 from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
 from infra.policies import acknowledge, allow
 from infra.settings import Settings
-
-METRICS_NAMESPACE = "CensusSegmentation"
 
 _PROJECT = Path(__file__).parents[1]
 # The service calls of a small function take a second or two; botocore's own retries may stretch them.
@@ -122,7 +121,7 @@ class Functions(Construct):
         queue = sqs.Queue(
             self,
             "DeadLetters",
-            queue_name=f"{self._settings.stack_name}-dead-letters",
+            queue_name=f"{self._settings.deployment_id}-dead-letters",
             encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -133,7 +132,7 @@ class Functions(Construct):
         return queue
 
     def _build(self, spec: FunctionSpec) -> lambda_.Function:
-        name = f"{self._settings.stack_name}-{spec.name.replace('_', '-')}"
+        name = function_name(self._settings.deployment_id, spec.name)
         log_group = build_log_group(
             self,
             f"{spec.construct_id}Logs",
@@ -172,7 +171,7 @@ class Functions(Construct):
             log_group=log_group,
             dead_letter_queue=self.dead_letters if spec.name in _STARTED_BY_EVENTS else None,
             environment={
-                "POWERTOOLS_SERVICE_NAME": self._settings.stack_name,
+                "POWERTOOLS_SERVICE_NAME": self._settings.deployment_id,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 # numpy and scikit-learn would start a thread for each of the two processors they see: 1,769 MB buy one.

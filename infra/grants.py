@@ -7,6 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from contract.layout import ANY_RUN, INCOMING_PREFIX, LATEST
+from contract.names import Stage, resource_pattern
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.model_stage import sagemaker_arn
@@ -85,9 +87,9 @@ class _Grants:
     def prepare(self) -> None:
         # Exactly the version that started the run, never the latest.
         self._read_input("prepare", "s3:GetObjectVersion")
-        self._write("prepare", "prepared/*", "problems.json")
-        self._write_in_parts("prepare", "prepared/regions.csv")
-        self._let_expire("prepare", "prepared/*")
+        self._write("prepare", f"{ANY_RUN.prepared}*", ANY_RUN.problems)
+        self._write_in_parts("prepare", ANY_RUN.regions)
+        self._let_expire("prepare", f"{ANY_RUN.prepared}*")
 
     def launchers(self) -> None:
         self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob", "ListTags"])
@@ -112,27 +114,28 @@ class _Grants:
             )
 
     def inference(self) -> None:
-        self._read("project", "prepared/train/*", "models/pca/*")
-        self._write("project", "projected/*")
-        self._let_expire("project", "projected/*")
+        self._read("project", ANY_RUN.train_part("*"), f"{ANY_RUN.model('pca')}*")
+        self._write("project", ANY_RUN.projected_part("*"))
+        self._let_expire("project", ANY_RUN.projected_part("*"))
         self._invoke("project", "pca")
-        read = ("prepared/train/*", "prepared/regions.csv", "prepared/scaler.json", "projected/*", "models/kmeans/*")
-        self._read("label", *read)
-        self._write("label", "labeled/*")
-        self._let_expire("label", "labeled/*")
+        shard = [ANY_RUN.train_part("*"), ANY_RUN.projected_part("*")]
+        self._read("label", *shard, ANY_RUN.regions, ANY_RUN.scaler, f"{ANY_RUN.model('kmeans')}*")
+        self._write("label", f"{ANY_RUN.labeled}*")
+        self._let_expire("label", f"{ANY_RUN.labeled}*")
         self._invoke("label", "kmeans")
 
     def choose_clusters(self) -> None:
-        self._read("choose_clusters", "prepared/shards.json", "projected/*")
-        self._write("choose_clusters", "elbow.json")
+        self._read("choose_clusters", ANY_RUN.shards, ANY_RUN.projected_part("*"))
+        self._write("choose_clusters", ANY_RUN.elbow)
 
     def publish(self) -> None:
         role = self._functions.role("publish")
-        self._read("publish", "prepared/shards.json", "prepared/scaler.json", "models/*", "labeled/*", "elbow.json")
-        self._write("publish", "segments.json", "report.html", "manifest.json")
-        self._write_in_parts("publish", "labeled_counties.csv")
-        self._let_expire("publish", "models/*")
-        allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects("latest.json")])
+        folders = [f"{ANY_RUN.models}*", f"{ANY_RUN.labeled}*"]
+        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, ANY_RUN.elbow, *folders)
+        self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest)
+        self._write_in_parts("publish", ANY_RUN.labeled_counties)
+        self._let_expire("publish", f"{ANY_RUN.models}*")
+        allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects(LATEST)])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
         bus = Stack.of(self._given.scope).format_arn(
             service="events",
@@ -143,7 +146,7 @@ class _Grants:
         self._notify("publish")
 
     def record_failure(self) -> None:
-        self._write("record_failure", "failure.json")
+        self._write("record_failure", ANY_RUN.failure)
         self._notify("record_failure")
         # A distributed map tells only that a shard failed; what failed it is in the map's own executions.
         role, stack = self._functions.role("record_failure"), Stack.of(self._given.scope)
@@ -151,7 +154,7 @@ class _Grants:
         map_runs = stack.format_arn(
             service="states",
             resource="mapRun",
-            resource_name=f"{self._given.settings.stack_name}/*",
+            resource_name=f"{self._given.settings.deployment_id}/*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
         # Which of the two IAM asks for, the service authorization reference doesn't say.
@@ -178,43 +181,43 @@ class _Grants:
         allow(sweep, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
         allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
 
-    def _sagemaker(self, kind: str, suffix: str = "*") -> str:
-        return sagemaker_arn(kind, f"{self._given.settings.stack_name}-{suffix}")
+    def _sagemaker(self, kind: str, stage: Stage | None = None) -> str:
+        return sagemaker_arn(kind, resource_pattern(self._given.settings.deployment_id, stage))
 
     def _launch(self, name: str, kind: str, actions: list[str]) -> None:
         granted = [f"sagemaker:{action}" for action in (*actions, "AddTags")]
         allow(self._functions.role(name), granted, [self._sagemaker(kind)], because=_NAMED_BY_RUN)
 
-    def _invoke(self, name: str, stage: str) -> None:
-        endpoints = self._sagemaker("endpoint", f"*-{stage}*")
+    def _invoke(self, name: str, stage: Stage) -> None:
+        endpoints = self._sagemaker("endpoint", stage)
         allow(self._functions.role(name), ["sagemaker:InvokeEndpoint"], [endpoints], because=_NAMED_BY_RUN)
 
     def _read_input(self, name: str, *actions: str) -> None:
-        objects = self._given.storage.incoming.arn_for_objects("incoming/*")
+        objects = self._given.storage.incoming.arn_for_objects(f"{INCOMING_PREFIX}*")
         because = "People name the CSVs that they drop"
         allow(self._functions.role(name), actions, [objects], because=because)
         self._use_data_key(name, "kms:Decrypt")
 
     def _read(self, name: str, *files: str) -> None:
-        allow(self._functions.role(name), ["s3:GetObject"], self._in_runs(files), because=_NAMED_BY_RUN)
+        allow(self._functions.role(name), ["s3:GetObject"], self._results(files), because=_NAMED_BY_RUN)
         self._use_data_key(name, "kms:Decrypt")
 
     def _write(self, name: str, *files: str) -> None:
-        allow(self._functions.role(name), ["s3:PutObject"], self._in_runs(files), because=_NAMED_BY_RUN)
+        allow(self._functions.role(name), ["s3:PutObject"], self._results(files), because=_NAMED_BY_RUN)
         self._use_data_key(name, "kms:GenerateDataKey")
 
     def _write_in_parts(self, name: str, *files: str) -> None:
         self._write(name, *files)
-        allow(self._functions.role(name), ["s3:AbortMultipartUpload"], self._in_runs(files), because=_NAMED_BY_RUN)
+        allow(self._functions.role(name), ["s3:AbortMultipartUpload"], self._results(files), because=_NAMED_BY_RUN)
         # S3 decrypts the parts that it puts together.
         self._use_data_key(name, "kms:Decrypt")
 
     def _let_expire(self, name: str, *files: str) -> None:
         """Let a function tag artifacts: by the tag, the results bucket's lifecycle rule knows what expires."""
-        allow(self._functions.role(name), ["s3:PutObjectTagging"], self._in_runs(files), because=_NAMED_BY_RUN)
+        allow(self._functions.role(name), ["s3:PutObjectTagging"], self._results(files), because=_NAMED_BY_RUN)
 
-    def _in_runs(self, files: tuple[str, ...]) -> list[str]:
-        return [self._given.storage.results.arn_for_objects(f"runs/*/{file}") for file in files]
+    def _results(self, files: tuple[str, ...]) -> list[str]:
+        return [self._given.storage.results.arn_for_objects(file) for file in files]
 
     def _notify(self, name: str) -> None:
         role = self._functions.role(name)

@@ -26,7 +26,7 @@ class Janitor(Construct):
         events.Rule(
             self,
             "ExecutionEnded",
-            rule_name=f"{settings.stack_name}-execution-ended",
+            rule_name=f"{settings.deployment_id}-execution-ended",
             description="A run ended without success: sweep what it left",
             event_pattern=events.EventPattern(
                 source=["aws.states"],
@@ -41,7 +41,7 @@ class Janitor(Construct):
         events.Rule(
             self,
             "Schedule",
-            rule_name=f"{settings.stack_name}-sweep",
+            rule_name=f"{settings.deployment_id}-sweep",
             description="Sweep what belongs to no running execution",
             schedule=events.Schedule.rate(Duration.minutes(SWEEP_MINUTES)),
             targets=[sweep],

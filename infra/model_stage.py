@@ -9,7 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.run_settings import Stage
+from contract.names import Stage, resource_pattern
 from infra.functions import Functions
 from infra.settings import Settings
 from infra.tasks import describe_task, function_task
@@ -101,7 +101,7 @@ class ModelStage(Construct):
             f"Describe{awaited.name}",
             "describeTrainingJob",
             {"TrainingJobName": _path("$.launch.name")},
-            iam_resource=sagemaker_arn("training-job", f"{self._settings.stack_name}-*"),
+            iam_resource=sagemaker_arn("training-job", resource_pattern(self._settings.deployment_id)),
             result_path=awaited.path,
         )
         return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)
@@ -130,7 +130,7 @@ class ModelStage(Construct):
             f"Describe{awaited.name}",
             "describeEndpoint",
             {"EndpointName": _path("$.hosting.name")},
-            iam_resource=sagemaker_arn("endpoint", f"{self._settings.stack_name}-*"),
+            iam_resource=sagemaker_arn("endpoint", resource_pattern(self._settings.deployment_id)),
             result_path=awaited.path,
         )
         return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)

@@ -11,8 +11,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from contract.names import METRICS_NAMESPACE, STACK_TAG
 from infra.encryption import Encryption
-from infra.functions import METRICS_NAMESPACE, Functions
+from infra.functions import Functions
 from infra.policies import acknowledge
 from infra.settings import Settings
 from infra.workflow import Workflow
@@ -34,7 +35,7 @@ class Notifications(Construct):
         self.topic = sns.Topic(
             self,
             "Topic",
-            topic_name=f"{settings.stack_name}-notifications",
+            topic_name=f"{settings.deployment_id}-notifications",
             master_key=encryption.topic_key,
             enforce_ssl=True,
         )
@@ -93,7 +94,7 @@ class Monitoring(Construct):
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
             metric_name=name,
-            dimensions_map={"service": self._settings.stack_name},
+            dimensions_map={"service": self._settings.deployment_id},
             period=_PERIOD,
             statistic="Sum",
         )
@@ -127,7 +128,7 @@ class Monitoring(Construct):
         alarm = cloudwatch.Alarm(
             self,
             "".join(word.capitalize() for word in name.split("-")),
-            alarm_name=f"{self._settings.stack_name}-{name}",
+            alarm_name=f"{self._settings.deployment_id}-{name}",
             alarm_description=f"{description} What to do: docs/operations.md",
             metric=metric,
             threshold=threshold,
@@ -143,7 +144,7 @@ class Monitoring(Construct):
             self,
             "Dashboard",
             # Dashboards are one list for all regions.
-            dashboard_name=f"{self._settings.stack_name}-{Aws.REGION}",
+            dashboard_name=f"{self._settings.deployment_id}-{Aws.REGION}",
             widgets=[
                 [cloudwatch.AlarmStatusWidget(alarms=self._alarms, title="Alarms", width=24)],
                 [
@@ -170,12 +171,12 @@ class Monitoring(Construct):
             self,
             "Budget",
             budget=budgets.CfnBudget.BudgetDataProperty(
-                budget_name=f"{self._settings.stack_name}-{Aws.REGION}",
+                budget_name=f"{self._settings.deployment_id}-{Aws.REGION}",
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=monthly_usd, unit="USD"),
                 # Counts what carries the tag, once it is activated as a cost allocation tag.
-                cost_filters={"TagKeyValue": [f"user:segmentation:stack${self._settings.stack_name}"]},
+                cost_filters={"TagKeyValue": [f"user:{STACK_TAG}${self._settings.deployment_id}"]},
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(

@@ -4,6 +4,7 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from contract.layout import ANY_RUN, RUNS_PREFIX
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.policies import allow
@@ -58,10 +59,10 @@ class SageMakerRole(Construct):
     def _allow_data(self, storage: Storage) -> None:
         results = storage.results
         because = "Every run has its own folder, named when it starts"
-        read = [results.arn_for_objects(f"runs/*/{folder}/*") for folder in ("prepared/train", "projected", "models")]
+        read = [results.arn_for_objects(f"{folder}*") for folder in (ANY_RUN.train, ANY_RUN.projected, ANY_RUN.models)]
         allow(self.role, ["s3:GetObject"], read, because=because)
-        allow(self.role, ["s3:PutObject"], [results.arn_for_objects("runs/*/models/*")], because=because)
-        only_runs = {"StringLike": {"s3:prefix": ["runs/*"]}}
+        allow(self.role, ["s3:PutObject"], [results.arn_for_objects(f"{ANY_RUN.models}*")], because=because)
+        only_runs = {"StringLike": {"s3:prefix": [f"{RUNS_PREFIX}*"]}}
         allow(self.role, ["s3:ListBucket"], [results.bucket_arn], conditions=only_runs)
 
     def _allow_key(self, encryption: Encryption) -> None:

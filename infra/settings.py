@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from contract.names import AUTO_CLUSTERS, TAG_PREFIX
+
 CONTEXT_KEY = "segmentation"
 HISTORY_EVENT_LIMIT = 25_000
 """Step Functions ends an execution whose history grows beyond this."""
@@ -88,7 +90,9 @@ class Settings(BaseModel):
         0.80, gt=0, le=1, description="The smallest number of components is kept that explains this share of variance."
     )
     clusters: Annotated[int, Field(ge=2, le=100)] | Literal["auto"] = Field(
-        8, description="How many segments; `auto` picks the elbow between 5 and 12."
+        8,
+        description="The number of segments; `auto` chooses the elbow of the curve of mean distances between"
+        f" {AUTO_CLUSTERS[0]} and {AUTO_CLUSTERS[-1]}.",
     )
     pca_mini_batch_size: int = Field(
         500, ge=1, le=100_000, description="PCA's `mini_batch_size`: rows a step; at most the rows of one instance."
@@ -213,8 +217,8 @@ class Settings(BaseModel):
     @classmethod
     def _tags(cls, tags: dict[str, str]) -> dict[str, str]:
         for key in tags:
-            if key.startswith(("aws:", "segmentation:")) or not 1 <= len(key) <= 128:
-                raise ValueError(f"{key!r} can't be a tag; expected 1 to 128 characters, not aws:… or segmentation:…")
+            if key.startswith(("aws:", TAG_PREFIX)) or not 1 <= len(key) <= 128:
+                raise ValueError(f"{key!r} can't be a tag; expected 1 to 128 characters, not aws:… or {TAG_PREFIX}…")
         return tags
 
     @model_validator(mode="after")
@@ -243,8 +247,8 @@ class Settings(BaseModel):
         return events // self.poll_seconds + _EVENTS_BESIDE_WAITING
 
     @property
-    def stack_name(self) -> str:
-        """The stack's name: the prefix of every name it gives."""
+    def deployment_id(self) -> str:
+        """The id that every name and tag of this deployment is derived from."""
         if self.name is not None:
             return self.name
         return "census-segmentation" if self.stage == "dev" else f"census-seg-{self.stage}"

@@ -6,6 +6,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Environment, Stack, Tags
 from constructs import Construct
 
+from contract.names import STACK_TAG
 from contract.run_settings import RunSettings
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
@@ -26,14 +27,14 @@ class SegmentationStack(Stack):
     def __init__(self, scope: Construct, *, settings: Settings, **options: Any) -> None:
         super().__init__(
             scope,
-            settings.stack_name,
-            stack_name=settings.stack_name,
+            settings.deployment_id,
+            stack_name=settings.deployment_id,
             description="Census CSVs in, labeled counties out: SageMaker's PCA and k-means in a state machine",
             env=Environment(account=settings.account, region=settings.region),
             termination_protection=settings.is_protected,
             **options,
         )
-        for key, value in {**settings.tags, "segmentation:stack": settings.stack_name}.items():
+        for key, value in {**settings.tags, STACK_TAG: settings.deployment_id}.items():
             Tags.of(self).add(key, value)
 
         encryption = Encryption(self, "Encryption", settings=settings)
@@ -66,7 +67,7 @@ class SegmentationStack(Stack):
     def _run_settings(self, resources: Resources, images: AlgorithmImages, code_version: str) -> RunSettings:
         settings, storage, data_key = resources.settings, resources.storage, resources.encryption.data_key
         return RunSettings(
-            stack=settings.stack_name,
+            deployment_id=settings.deployment_id,
             incoming_bucket=storage.incoming.bucket_name,
             results_bucket=storage.results.bucket_name,
             execution_role_arn=resources.execution_role.role_arn,

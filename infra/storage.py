@@ -4,11 +4,9 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from contract.names import ARTIFACT_TAG
 from infra.encryption import Encryption
 from infra.settings import Settings
-
-ARTIFACT_TAG = ("segmentation:lifetime", "artifact")
-"""The tag of objects that expire: a lifecycle rule can't tell them by key, for a run's id comes first in it."""
 
 
 class Storage(Construct):

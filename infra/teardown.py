@@ -7,7 +7,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from contract.run_settings import Stage
+from contract.names import Stage
 from infra.functions import Functions
 from infra.settings import Settings
 from infra.tasks import function_task

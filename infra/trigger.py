@@ -21,7 +21,7 @@ class Trigger(Construct):
         events.Rule(
             self,
             "Rule",
-            rule_name=f"{settings.stack_name}-object-created",
+            rule_name=f"{settings.deployment_id}-object-created",
             description="A CSV landed: start its run",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],

@@ -7,8 +7,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-# The words of a FailureReason when SageMaker had no machine to give; the launcher then takes the next instance type.
-_NO_CAPACITY = ("*CapacityError*", "*InsufficientInstanceCapacity*", "*Unable to provision*")
+from contract.names import CAPACITY_MESSAGES
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,9 @@ def launch_and_wait(
     status, reason = f"{awaited.path}.{awaited.status_field}", f"{awaited.path}.FailureReason"
     has_failed = sfn.Condition.string_equals(status, awaited.failed)
     has_reason = sfn.Condition.is_present(reason)
-    no_capacity = sfn.Condition.or_(*(sfn.Condition.string_matches(reason, words) for words in _NO_CAPACITY))
+    no_capacity = sfn.Condition.or_(
+        *(sfn.Condition.string_matches(reason, f"*{message}*") for message in CAPACITY_MESSAGES)
+    )
     is_working = sfn.Condition.or_(*(sfn.Condition.string_equals(status, each) for each in awaited.working))
     turns = awaited.limit_seconds // awaited.poll_seconds
     in_time = sfn.Condition.number_less_than(f"{awaited.launch_path}.polls", turns)

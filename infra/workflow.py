@@ -8,6 +8,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.layout import ANY_RUN
+from contract.names import resource_pattern
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.logging import build_log_group
@@ -65,7 +67,7 @@ def state_machine_arn(scope: Construct, settings: Settings) -> str:
     return Stack.of(scope).format_arn(
         service="states",
         resource="stateMachine",
-        resource_name=settings.stack_name,
+        resource_name=settings.deployment_id,
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
@@ -75,7 +77,7 @@ def execution_arns(scope: Construct, settings: Settings, *, of_map: str | None =
     return Stack.of(scope).format_arn(
         service="states",
         resource="execution",
-        resource_name=f"{settings.stack_name}{f'/{of_map}' if of_map else ''}:*",
+        resource_name=f"{settings.deployment_id}{f'/{of_map}' if of_map else ''}:*",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
@@ -276,7 +278,7 @@ class Workflow(Construct):
         machine = sfn.StateMachine(
             self,
             "StateMachine",
-            state_machine_name=self._settings.stack_name,
+            state_machine_name=self._settings.deployment_id,
             definition_body=sfn.DefinitionBody.from_chainable(definition),
             comment="From a census CSV to labeled counties",
             timeout=Duration.seconds(self._settings.run_timeout_seconds),
@@ -286,7 +288,7 @@ class Workflow(Construct):
                     self,
                     "Logs",
                     # Under this prefix Step Functions needn't grow a resource policy, whose size is limited.
-                    name=f"/aws/vendedlogs/states/{self._settings.stack_name}",
+                    name=f"/aws/vendedlogs/states/{self._settings.deployment_id}",
                     settings=self._settings,
                     encryption=encryption,
                 ),
@@ -305,7 +307,7 @@ class Workflow(Construct):
         role = iam.Role(
             self,
             "Role",
-            description=f"Taken by the state machine {self._settings.stack_name}",
+            description=f"Taken by the state machine {self._settings.deployment_id}",
             assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
         )
         invoked = ("prepare", "launch_training", "launch_endpoint", "project", "choose_clusters", "label", "publish")
@@ -313,12 +315,12 @@ class Workflow(Construct):
         allow(role, ["lambda:InvokeFunction"], functions)
 
         named = "Every run names its own"
-        jobs = sagemaker_arn("training-job", f"{self._settings.stack_name}-*")
+        jobs = sagemaker_arn("training-job", resource_pattern(self._settings.deployment_id))
         allow(role, ["sagemaker:DescribeTrainingJob"], [jobs], because=named)
-        endpoints = sagemaker_arn("endpoint", f"{self._settings.stack_name}-*")
+        endpoints = sagemaker_arn("endpoint", resource_pattern(self._settings.deployment_id))
         allow(role, ["sagemaker:DescribeEndpoint"], [endpoints], because=named)
 
-        shards = self._storage.results.arn_for_objects("runs/*/prepared/shards.json")
+        shards = self._storage.results.arn_for_objects(ANY_RUN.shards)
         allow(role, ["s3:GetObject"], [shards], because=named)
         allow(role, ["states:StartExecution"], [state_machine_arn(self, self._settings)])
         children = [execution_arns(self, self._settings, of_map=name) for name in MAPS]

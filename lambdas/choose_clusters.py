@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from contract.layout import RunLayout, Shard
+from contract.names import AUTO_CLUSTERS
 from jobs.sagemaker import recordio
 from jobs.segments.kmeans import ELBOW_ROWS, choose_k, elbow
 from lambdas.support.runtime import entry_point, settings
 from lambdas.support.storage import Bucket
-
-# "auto" picks between 5 and 12; a fixed k is shown among its neighbours.
-_RANGE = range(5, 13)
 
 
 @entry_point
@@ -25,6 +23,6 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     chosen = shards[:: max(1, len(shards) // enough)]
     points = np.concatenate([recordio.decode(results.read(files.projected_part(each.part))) for each in chosen])
     fixed = settings().clusters
-    curve = elbow(points, sorted({*_RANGE} | ({fixed} if fixed != "auto" else set())))
+    curve = elbow(points, sorted({*AUTO_CLUSTERS} | ({fixed} if fixed != "auto" else set())))
     results.write(files.elbow, json.dumps([asdict(point) for point in curve]).encode(), "application/json")
     return {"clusters": choose_k(curve) if fixed == "auto" else fixed}

@@ -9,15 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract.layout import RunLayout
+from contract.names import AUTO_CLUSTERS
 from jobs.census.prepare import prepare
 from jobs.census.problems import InvalidCensus, Problem
 from lambdas.support.errors import code_of
 from lambdas.support.runtime import entry_point, settings
 from lambdas.support.storage import Bucket
 from lambdas.support.streaming import reader, writer
-
-# "auto" tries up to 12 clusters.
-_MOST_CLUSTERS = 12
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         prepared = prepare(
             lambda: _open(source),
             S3Sink(results, files.prepared),
-            minimum_rows=_MOST_CLUSTERS if clusters == "auto" else clusters,
+            minimum_rows=AUTO_CLUSTERS[-1] if clusters == "auto" else clusters,
             components=settings().num_components,
         )
     except InvalidCensus as refusal:

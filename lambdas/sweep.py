@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jobs.sagemaker.requests import EXECUTION_TAG, RUN_TAG, STACK_TAG
+from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG
 from lambdas.support.errors import code_of
 from lambdas.support.leftovers import Resource, find, remove
 from lambdas.support.runtime import client, count, entry_point, logger, settings
@@ -41,9 +41,9 @@ def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
 def _leaks_by_run() -> dict[str, list[Resource]]:
     running = cache(_is_running)  # an execution's status is asked for once a sweep
     leaks: defaultdict[str, list[Resource]] = defaultdict(list)
-    for each in find(f"{settings().stack}-"):
+    for each in find(f"{settings().deployment_id}-"):
         tags = _tags(each)
-        if tags.get(STACK_TAG) == settings().stack and not running(tags.get(EXECUTION_TAG, "")):
+        if tags.get(STACK_TAG) == settings().deployment_id and not running(tags.get(EXECUTION_TAG, "")):
             leaks[tags.get(RUN_TAG, "")].append(each)
     return leaks
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.sagemaker.requests import resource_name
+from contract.names import resource_name
 from lambdas.support.errors import named_error
 from lambdas.support.leftovers import find, remove
 from lambdas.support.runtime import count, entry_point, settings
@@ -13,7 +13,7 @@ from lambdas.support.runtime import count, entry_point, settings
 @entry_point
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
-    name = resource_name(settings().stack, event["run_id"], event["stage"])
+    name = resource_name(settings().deployment_id, event["run_id"], event["stage"])
     # Not all that starts so: a re-run called "pca" has names that begin with those of the run it repeats.
     own = re.compile(rf"{re.escape(name)}(-\d+)?")
     pending = [str(each) for each in remove([each for each in find(name) if own.fullmatch(each.name)])]

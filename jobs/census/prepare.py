@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.layout import Shard
+from contract.names import MAX_SHARD_BYTES
 from jobs.census.cells import Index
 from jobs.census.problems import InvalidCensus, Problem
 from jobs.census.survey import Column, Survey, any_of
@@ -29,9 +30,6 @@ from jobs.census.table import CensusTable
 from jobs.sagemaker import recordio
 
 __all__ = ["InvalidCensus", "Prepared", "Problem", "Sink", "SourceChanged", "prepare", "rows_per_shard"]
-
-REQUEST_BYTES = 5_000_000
-"""What a shard's request and its answers may weigh; SageMaker takes 6 MiB (6,291,456 bytes)."""
 
 _REGIONS_HEADER = b"id,state,county\n"
 
@@ -163,7 +161,7 @@ def rows_per_shard(features: int) -> int:
     answer_of_pca = recordio.encode_labels({"projection": np.zeros((1, features - 1), np.float32)})
     answer_of_kmeans = recordio.encode_labels({"closest_cluster": one, "distance_to_cluster": one})
     row = max(recordio.frame_bytes(features, np.float32), len(answer_of_pca), len(answer_of_kmeans))
-    return max(1, REQUEST_BYTES // row)
+    return max(1, MAX_SHARD_BYTES // row)
 
 
 class _Shards:

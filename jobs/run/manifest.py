@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contract.run_settings import RunSettings, Stage
-
-STAGES: tuple[Stage, ...] = ("pca", "kmeans")
+from contract.names import STAGES, Stage
+from contract.run_settings import RunSettings
 
 # The states that start a stage's teardown, as the state machine calls them.
 TEARDOWN_STATES = {"pca": "TearDownPca", "kmeans": "TearDownKMeans"}

@@ -7,33 +7,18 @@ pages of its developer guide; every body is checked against botocore's service m
 from typing import Any
 
 from contract.layout import RunLayout
-from contract.run_settings import RunSettings, Stage
+from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG, Stage, resource_name
+from contract.run_settings import RunSettings
 
 RECORDIO = "application/x-recordio-protobuf"
-
-STACK_TAG = "segmentation:stack"
-RUN_TAG = "segmentation:run"
-EXECUTION_TAG = "segmentation:execution"
 
 _VARIANT = "AllTraffic"
 
 
-def resource_name(stack: str, run_id: str, stage: Stage, attempt: int = 1) -> str:
-    """Name a SageMaker resource of a run: at most 63 of ``[a-zA-Z0-9-]``.
-
-    Parameters
-    ----------
-    attempt
-        1 for the first; a later one means that another was refused or failed, as a job's name can never be reused.
-    """
-    base = f"{stack}-{run_id}-{stage}"
-    return base if attempt == 1 else f"{base}-{attempt}"
-
-
-def tags(stack: str, run_id: str, execution_arn: str) -> list[dict[str, str]]:
+def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, str]]:
     """Return the tags by which the janitor knows a run's resources."""
     return [
-        {"Key": STACK_TAG, "Value": stack},
+        {"Key": STACK_TAG, "Value": deployment_id},
         {"Key": RUN_TAG, "Value": run_id},
         {"Key": EXECUTION_TAG, "Value": execution_arn},
     ]
@@ -84,7 +69,7 @@ def training_job(
     """Return the body of CreateTrainingJob."""
     files = RunLayout(run_id)
     instances = settings.training_instance_count
-    output: dict[str, Any] = {"S3OutputPath": f"s3://{settings.results_bucket}/{files.models}{stage}"}
+    output: dict[str, Any] = {"S3OutputPath": f"s3://{settings.results_bucket}/{files.model(stage).rstrip('/')}"}
     resources: dict[str, Any] = {
         "InstanceType": instance_type,
         "InstanceCount": instances,
@@ -115,17 +100,17 @@ def training_job(
         "ResourceConfig": resources,
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.training_timeout_seconds},
         "EnableInterContainerTrafficEncryption": instances > 1,
-        "Tags": tags(settings.stack, run_id, execution_arn),
+        "Tags": tags(settings.deployment_id, run_id, execution_arn),
     }
 
 
 def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str) -> dict[str, Any]:
     """Return the body of CreateModel; `artifacts` is the S3 URI of a training job's model.tar.gz."""
     return {
-        "ModelName": resource_name(settings.stack, run_id, stage),
+        "ModelName": resource_name(settings.deployment_id, run_id, stage),
         "PrimaryContainer": {"Image": settings.images[stage], "ModelDataUrl": artifacts},
         "ExecutionRoleArn": settings.execution_role_arn,
-        "Tags": tags(settings.stack, run_id, execution_arn),
+        "Tags": tags(settings.deployment_id, run_id, execution_arn),
     }
 
 
@@ -138,13 +123,13 @@ def endpoint_config(
         "ProductionVariants": [
             {
                 "VariantName": _VARIANT,
-                "ModelName": resource_name(settings.stack, run_id, stage),
+                "ModelName": resource_name(settings.deployment_id, run_id, stage),
                 "InitialInstanceCount": settings.hosting_instance_count,
                 "InstanceType": instance_type,
                 "InitialVariantWeight": 1.0,
             }
         ],
-        "Tags": tags(settings.stack, run_id, execution_arn),
+        "Tags": tags(settings.deployment_id, run_id, execution_arn),
     }
     if settings.kms_key_arn:
         body["KmsKeyId"] = settings.kms_key_arn
@@ -156,5 +141,5 @@ def endpoint(settings: RunSettings, *, run_id: str, execution_arn: str, name: st
     return {
         "EndpointName": name,
         "EndpointConfigName": name,
-        "Tags": tags(settings.stack, run_id, execution_arn),
+        "Tags": tags(settings.deployment_id, run_id, execution_arn),
     }

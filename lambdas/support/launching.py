@@ -10,13 +10,10 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from contract.run_settings import RunSettings, Stage
-from jobs.sagemaker.requests import RUN_TAG, resource_name
+from contract.names import CAPACITY_MESSAGES, RUN_TAG, Stage, resource_name
+from contract.run_settings import RunSettings
 from lambdas.support.errors import code_of, message_of, named_error
 from lambdas.support.runtime import client, logger
-
-# The words of SageMaker's FailureReason where it had no machine to give; the state machine looks for the same.
-_NO_CAPACITY = ("CapacityError", "InsufficientInstanceCapacity", "Unable to provision")
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Attempt:
     @property
     def out_of_capacity(self) -> bool:
         """Whether it failed because there was no instance of its type."""
-        return self.failed and any(words in self.failure_reason for words in _NO_CAPACITY)
+        return self.failed and any(message in self.failure_reason for message in CAPACITY_MESSAGES)
 
 
 class Launcher(Protocol):
@@ -75,7 +72,7 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
     refusal = named_error("InsufficientCapacity", f"no capacity for any of {', '.join(wanted)}")
     failures = 0
     for number in count(1):
-        name = resource_name(settings.stack, run_id, stage, number)
+        name = resource_name(settings.deployment_id, run_id, stage, number)
         attempt = launcher.find(name)
         if attempt is None:
             try:

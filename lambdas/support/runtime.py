@@ -9,12 +9,11 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from botocore.config import Config
 
+from contract.names import METRICS_NAMESPACE
 from contract.run_settings import RunSettings
 from lambdas.support.errors import aws_errors
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-NAMESPACE = "CensusSegmentation"
 
 logger = Logger()
 
@@ -39,7 +38,7 @@ def count(**values: float) -> None:
     for name, value in values.items():
         unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
         # Its one dimension is Powertools' own: "service", which the stack sets to its name.
-        with single_metric(name, unit, value, namespace=NAMESPACE):
+        with single_metric(name, unit, value, namespace=METRICS_NAMESPACE):
             pass
 
 

@@ -1,12 +1,13 @@
 """Whole small objects in S3."""
 
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from contract.names import ARTIFACT_TAG
 from lambdas.support.runtime import client
 
-ARTIFACT = "segmentation%3Alifetime=artifact"
-"""The tag, as S3 takes it with an object, of what expires: the results bucket's lifecycle rule looks for it."""
+ARTIFACT_TAGGING = urlencode([ARTIFACT_TAG])
+"""The tag of objects that expire, in the form of the ``Tagging`` parameter of S3's write operations."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Bucket:
         expires
             Whether it is an artifact, which the results bucket needn't keep for good.
         """
-        tagging = {"Tagging": ARTIFACT} if expires else {}
+        tagging = {"Tagging": ARTIFACT_TAGGING} if expires else {}
         client("s3").put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, **tagging)
 
 
@@ -49,8 +50,8 @@ def read_uri(uri: str) -> bytes:
 def let_expire(uri: str) -> None:
     """Mark an object that another wrote as an artifact, such as SageMaker's model."""
     bucket, key = _parse(uri)
-    name, value = unquote(ARTIFACT).split("=")
-    client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": name, "Value": value}]})
+    tag, value = ARTIFACT_TAG
+    client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": tag, "Value": value}]})
 
 
 def _parse(uri: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from io import BufferedIOBase
 import smart_open.s3
 
 from lambdas.support.runtime import client
-from lambdas.support.storage import ARTIFACT
+from lambdas.support.storage import ARTIFACT_TAGGING
 
 _READ_BYTES = 1024 * 1024
 # S3's minimum for a part is 5 MiB: small parts keep memory flat, 10,000 of them still hold 80 GiB.
@@ -46,5 +46,5 @@ def writer(
         multipart_upload=in_parts,
         min_part_size=_PART_BYTES,
         client=client("s3"),
-        client_kwargs={operation: {"Tagging": ARTIFACT}} if expires else None,
+        client_kwargs={operation: {"Tagging": ARTIFACT_TAGGING}} if expires else None,
     )

@@ -93,11 +93,11 @@ def test_settings_that_are_no_object_are_refused():
     [({}, "census-segmentation"), ({"stage": "prod"}, "census-seg-prod"), ({"name": "counties"}, "counties")],
 )
 def test_a_stage_names_its_stack(values, name):
-    assert settings(**values).stack_name == name
+    assert settings(**values).deployment_id == name
 
 
 def test_the_longest_stage_still_leaves_room_for_sagemaker_names():
-    assert len(settings(stage="a23456789").stack_name) <= 20
+    assert len(settings(stage="a23456789").deployment_id) <= 20
 
 
 def test_only_prod_is_protected_unless_told_otherwise():

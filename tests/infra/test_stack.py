@@ -2,17 +2,15 @@
 
 import json
 from datetime import timedelta
-from urllib.parse import unquote
 
 import pytest
 from aws_cdk.assertions import Match, Template
 
+from contract.names import ARTIFACT_TAG, METRICS_NAMESPACE
 from contract.run_settings import VARIABLE, RunSettings
 from infra.functions import function_specs
 from infra.settings import Settings
-from lambdas.support.runtime import NAMESPACE
 from lambdas.support.runtime import count as count_metrics
-from lambdas.support.storage import ARTIFACT
 from tests.infra.synthesis import BUDGET, KMS, ROOT, new_stack, resources, template_of
 
 HANDLERS = {spec.name for spec in function_specs(Settings())}
@@ -66,7 +64,7 @@ class TestBuckets:
         assert expiring == {"expire-artifacts", "expire-logs"}
         assert rules["expire-artifacts"]["ExpirationInDays"] == 7
         (tag,) = rules["expire-artifacts"]["TagFilters"]
-        assert f"{tag['Key']}={tag['Value']}" == unquote(ARTIFACT)
+        assert (tag["Key"], tag["Value"]) == ARTIFACT_TAG
 
     def test_data_outlives_the_stack_unless_told_otherwise(self):
         kept = {each["DeletionPolicy"] for each in resources(template_of(), "AWS::S3::Bucket").values()}
@@ -204,7 +202,7 @@ class TestNotifications:
         written = json.loads(capsys.readouterr().out)
         (directive,) = written["_aws"]["CloudWatchMetrics"]
         dimensions = {name: written[name] for name in directive["Dimensions"][0]}
-        assert alarm["Namespace"] == directive["Namespace"] == NAMESPACE
+        assert alarm["Namespace"] == directive["Namespace"] == METRICS_NAMESPACE
         assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == dimensions
 
     def test_mail_is_sent_only_to_an_address_of_the_settings(self):

@@ -9,7 +9,7 @@ from contract.run_settings import RunSettings
 def settings() -> RunSettings:
     """Settings of a stack with two instance types to fall back on."""
     return RunSettings(
-        stack="census-segmentation",
+        deployment_id="census-segmentation",
         incoming_bucket="incoming-bucket",
         results_bucket="results-bucket",
         execution_role_arn="arn:aws:iam::123456789012:role/sagemaker",

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from contract.layout import RunLayout, run_id
-from jobs.sagemaker.requests import resource_name
+from contract.names import resource_name
 
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 

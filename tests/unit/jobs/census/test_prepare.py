@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.census.prepare import REQUEST_BYTES, SourceChanged, prepare, rows_per_shard
+from contract.names import MAX_SHARD_BYTES
+from jobs.census.prepare import SourceChanged, prepare, rows_per_shard
 from jobs.sagemaker import recordio
 from tests.reference import CENSUS_2015, needs_census
 from tests.unit.jobs.census.census_files import HEADER, ROWS, MemorySink, csv_text, prepared
@@ -139,15 +140,15 @@ class TestShards:
             rows = rows_per_shard(features)
             matrix = np.zeros((rows, features), np.float32)
             one = np.zeros(rows, np.float32)
-            assert len(recordio.encode(matrix)) <= REQUEST_BYTES
-            assert len(recordio.encode_labels({"projection": matrix[:, 1:]})) <= REQUEST_BYTES
-            assert len(recordio.encode_labels({"closest_cluster": one, "distance_to_cluster": one})) <= REQUEST_BYTES
-            assert len(recordio.encode(np.zeros((rows, features - 1), np.float32))) <= REQUEST_BYTES
+            assert len(recordio.encode(matrix)) <= MAX_SHARD_BYTES
+            assert len(recordio.encode_labels({"projection": matrix[:, 1:]})) <= MAX_SHARD_BYTES
+            assert len(recordio.encode_labels({"closest_cluster": one, "distance_to_cluster": one})) <= MAX_SHARD_BYTES
+            assert len(recordio.encode(np.zeros((rows, features - 1), np.float32))) <= MAX_SHARD_BYTES
 
     def test_a_shard_is_as_large_as_a_request_may_be(self, sharded):
         made, sink = sharded
         assert [shard.rows for shard in made.shards[:-1]] == [rows_per_shard(34)] * 2
-        assert REQUEST_BYTES - len(sink.files["train/part-00000.pbr"]) < 2 * recordio.frame_bytes(34)
+        assert MAX_SHARD_BYTES - len(sink.files["train/part-00000.pbr"]) < 2 * recordio.frame_bytes(34)
 
     def test_shards_follow_on_each_other_without_gap(self, sharded):
         made, _ = sharded

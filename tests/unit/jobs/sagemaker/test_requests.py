@@ -40,7 +40,7 @@ def test_every_body_is_one_that_the_service_model_takes(settings, service, chang
 def test_everything_carries_the_tags_the_janitor_looks_for(settings):
     for _, body in bodies(settings):
         assert {tag["Key"]: tag["Value"] for tag in body["Tags"]} == {
-            "segmentation:stack": settings.stack,
+            "segmentation:stack": settings.deployment_id,
             "segmentation:run": RUN["run_id"],
             "segmentation:execution": RUN["execution_arn"],
         }
