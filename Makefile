@@ -87,7 +87,7 @@ permissions: setup ## Granted, used and refused, per role, over runs of every ki
 	@rm -rf build/decisions
 	@EMBEDDED_AWS_RECORDS=$(CURDIR)/build/decisions $(BIN)/pytest -q -n 2 --dist loadfile \
 		tests/local/test_janitor.py tests/local/test_redrive.py tests/local/test_refusals.py
-	@$(BIN)/python -m embedded_aws.permissions build/decisions
+	@$(BIN)/python -m local.permissions build/decisions
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.cloud.deploy import deploy, synth
+from embedded_aws.cloud.deploy import deploy
 from embedded_aws.cloud.instance import Cloud
 from local import synthetic_census as sample
 from local.follow import Follower, Snapshot
 from local.session import Stack
+from local.synth import synth
 
 
 @contextmanager

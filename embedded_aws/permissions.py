@@ -1,33 +1,31 @@
-"""What each role is granted, what of it was used, and what was refused: from the embedded AWS's own decisions.
+"""Compares what the roles of a stack are granted with what IAM allowed and refused in the embedded AWS.
 
-``python -m embedded_aws.permissions`` runs the sample census through the whole stack and prints the table;
-given directories that :func:`collect` has written (the tests write them where ``EMBEDDED_AWS_RECORDS``
-names a directory), it prints what they say together. It exits with 1 when anything was refused, or is
-granted and never used without a reason beside the grant.
+:func:`collect` writes the grants and decisions of a running cloud into a directory; :func:`read`,
+:func:`compare` and :func:`render` turn any number of such directories into a report.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
-import subprocess
-import sys
-import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded_aws.cloud.instance import Cloud
-from embedded_aws.cloud.server import DECISIONS
+DECISIONS = "decisions.jsonl"
+"""The file in a cloud's directory to which its server appends IAM's decisions."""
+
+Clients = Callable[[str], Any]
+"""Returns the boto3 client of a service, with the administrator's credentials."""
 
 _STATE_MACHINE, _SAGEMAKER = "state machine", "sagemaker"
 
 
 @dataclass(frozen=True, order=True)
 class Decision:
-    """IAM's answer to one request: ``role`` is named by who takes it, as in :class:`Grant`."""
+    """IAM's decision about one request. ``role`` is the role's user, as in :class:`Grant`."""
 
     role: str
     action: str
@@ -37,14 +35,17 @@ class Decision:
 
 @dataclass(frozen=True, order=True)
 class Grant:
-    """One action on one resource that a role's policies allow; both may hold wildcards."""
+    """One action on one resource that a role's policies allow; both may contain wildcards.
+
+    ``role`` is the role's user: the function that runs under it, ``state machine`` or ``sagemaker``.
+    """
 
     role: str
     action: str
     resource: str
 
     def covers(self, decision: Decision) -> bool:
-        """Whether this grant is what allowed a request."""
+        """Return whether this grant allows the request."""
         return (
             self.role == decision.role
             and fnmatch.fnmatchcase(decision.action.lower(), self.action.lower())
@@ -54,16 +55,16 @@ class Grant:
 
 @dataclass(frozen=True)
 class Report:
-    """Grants and decisions, compared.
+    """The result of comparing grants with decisions.
 
     Attributes
     ----------
     used
-        Grants that allowed something.
+        Grants that allowed at least one request.
     explained
-        Grants that allowed nothing, with the reason why they are there.
+        Grants that allowed no request but have a documented reason.
     unused
-        Grants that allowed nothing, and nobody says why they are there.
+        Grants that allowed no request and have no documented reason.
     refused
         Requests that were refused.
     """
@@ -75,12 +76,12 @@ class Report:
 
 
 def compare(grants: Iterable[Grant], decisions: Iterable[Decision], reasons: Mapping[str, Mapping[str, str]]) -> Report:
-    """Say which grants were used.
+    """Find out which grants were used.
 
     Parameters
     ----------
     reasons
-        Role (or ``*``) -> action -> why it is granted though a rehearsal may not use it.
+        Role (or ``*``) -> action -> why it is granted although the embedded AWS may not use it.
     """
     decisions = set(decisions)
     allowed = [decision for decision in decisions if decision.allowed]
@@ -101,37 +102,44 @@ def compare(grants: Iterable[Grant], decisions: Iterable[Decision], reasons: Map
     )
 
 
-def collect_all(cloud: Cloud, into: Path) -> None:
-    """As :func:`collect`, for every stack that is there."""
-    if not (cloud.directory / DECISIONS).exists():
+def collect_all(client: Clients, decisions: Path, into: Path) -> None:
+    """Call :func:`collect` for every complete stack; do nothing if no decisions were recorded."""
+    if not decisions.exists():
         return
     complete = ["CREATE_COMPLETE", "UPDATE_COMPLETE"]
-    pages = cloud.client("cloudformation").get_paginator("list_stacks").paginate(StackStatusFilter=complete)
-    for page in pages:
+    for page in client("cloudformation").get_paginator("list_stacks").paginate(StackStatusFilter=complete):
         for stack in page["StackSummaries"]:
-            collect(cloud, stack["StackName"], into)
+            collect(client, decisions, stack["StackName"], into)
 
 
-def collect(cloud: Cloud, stack_name: str, into: Path) -> None:
-    """Write the grants of a stack's roles and the decisions about them into a new file of a directory."""
-    takers = dict(_takers(cloud, stack_name))
-    grants = [grant for role, taker in takers.items() for grant in _grants(cloud, role, taker)]
-    decisions = [
-        Decision(takers[line["role"]], line["action"], line["resource"], line["allowed"])
-        for line in map(json.loads, (cloud.directory / DECISIONS).read_text().splitlines())
-        if line["role"] in takers
+def collect(client: Clients, decisions: Path, stack_name: str, into: Path) -> None:
+    """Write the grants of a stack's roles, and IAM's decisions about them, into a new file.
+
+    Parameters
+    ----------
+    decisions
+        The file :data:`DECISIONS` of the cloud.
+    into
+        The directory of the new file; created if necessary.
+    """
+    users = dict(_users(client, stack_name))
+    grants = [grant for role, user in users.items() for grant in _grants(client, role, user)]
+    made = [
+        Decision(users[line["role"]], line["action"], line["resource"], line["allowed"])
+        for line in map(json.loads, decisions.read_text().splitlines())
+        if line["role"] in users
     ]
-    # Generated names differ from one cloud to the next.
-    names = _generated_names(cloud, stack_name)
+    # Generated names differ between clouds.
+    names = _generated_names(client, stack_name)
     into.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"grants": [asdict(each) for each in grants], "decisions": [asdict(each) for each in decisions]})
+    text = json.dumps({"grants": [asdict(each) for each in grants], "decisions": [asdict(each) for each in made]})
     for physical, logical in names.items():
         text = text.replace(physical, f"<{logical}>")
     (into / f"{uuid.uuid4().hex}.json").write_text(text)
 
 
 def read(directories: Iterable[Path]) -> tuple[set[Grant], set[Decision]]:
-    """Read what :func:`collect` has written."""
+    """Read the grants and decisions that :func:`collect` wrote."""
     grants: set[Grant] = set()
     decisions: set[Decision] = set()
     for path in (path for directory in directories for path in sorted(directory.glob("*.json"))):
@@ -142,7 +150,7 @@ def read(directories: Iterable[Path]) -> tuple[set[Grant], set[Decision]]:
 
 
 def render(report: Report) -> str:
-    """Return the report as a table in plain text."""
+    """Return the report as a plain text table."""
     lines = []
     parts: list[tuple[str, Iterable[tuple[str, str, str, str]]]] = [
         ("Granted and used", ((g.role, g.action, g.resource, "") for g in report.used)),
@@ -161,24 +169,24 @@ def render(report: Report) -> str:
     return "\n".join(lines[1:])
 
 
-def _takers(cloud: Cloud, stack_name: str) -> Iterator[tuple[str, str]]:
-    """Yield each of a stack's roles with who takes it: a function, the state machine, SageMaker."""
+def _users(client: Clients, stack_name: str) -> Iterator[tuple[str, str]]:
+    """Yield each role of a stack with its user: a function, the state machine or SageMaker."""
     functions = {
         function["Role"].rsplit("/", 1)[-1]: function["FunctionName"].removeprefix(f"{stack_name}-").replace("-", "_")
-        for page in cloud.client("lambda").get_paginator("list_functions").paginate()
+        for page in client("lambda").get_paginator("list_functions").paginate()
         for function in page["Functions"]
         if function["FunctionName"].startswith(f"{stack_name}-")
     }
-    iam = cloud.client("iam")
-    for logical, physical in _resources(cloud, stack_name, "AWS::IAM::Role"):
+    iam = client("iam")
+    for logical, physical in _resources(client, stack_name, "AWS::IAM::Role"):
         trust = json.dumps(iam.get_role(RoleName=physical)["Role"]["AssumeRolePolicyDocument"])
         named = {"states.amazonaws.com": _STATE_MACHINE, "sagemaker.amazonaws.com": _SAGEMAKER}
-        taker = next((name for service, name in named.items() if service in trust), logical)
-        yield physical, functions.get(physical, taker)
+        user = next((name for service, name in named.items() if service in trust), logical)
+        yield physical, functions.get(physical, user)
 
 
-def _grants(cloud: Cloud, role: str, taker: str) -> Iterator[Grant]:
-    iam = cloud.client("iam")
+def _grants(client: Clients, role: str, user: str) -> Iterator[Grant]:
+    iam = client("iam")
     documents = [
         iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -192,16 +200,16 @@ def _grants(cloud: Cloud, role: str, taker: str) -> Iterator[Grant]:
             if statement["Effect"] == "Allow":
                 for action in _as_list(statement["Action"]):
                     for resource in _as_list(statement["Resource"]):
-                        yield Grant(taker, action, resource)
+                        yield Grant(user, action, resource)
 
 
-def _generated_names(cloud: Cloud, stack_name: str) -> dict[str, str]:
+def _generated_names(client: Clients, stack_name: str) -> dict[str, str]:
     kinds = ("AWS::S3::Bucket", "AWS::IAM::Role", "AWS::KMS::Key", "AWS::SQS::Queue")
-    return {physical: logical for kind in kinds for logical, physical in _resources(cloud, stack_name, kind)}
+    return {physical: logical for kind in kinds for logical, physical in _resources(client, stack_name, kind)}
 
 
-def _resources(cloud: Cloud, stack_name: str, kind: str) -> Iterator[tuple[str, str]]:
-    pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
+def _resources(client: Clients, stack_name: str, kind: str) -> Iterator[tuple[str, str]]:
+    pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack_name)
     for page in pages:
         for resource in page["StackResourceSummaries"]:
             if resource["ResourceType"] == kind:
@@ -210,41 +218,3 @@ def _resources(cloud: Cloud, stack_name: str, kind: str) -> Iterator[tuple[str, 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _reasons() -> dict[str, dict[str, str]]:
-    """Ask the stack's own code why it grants what a rehearsal doesn't use."""
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.not_rehearsed"], cwd=root, capture_output=True, text=True, check=True
-    )
-    reasons: dict[str, dict[str, str]] = json.loads(done.stdout)
-    return reasons
-
-
-def _rehearse(into: Path) -> None:
-    """Run the sample census through a cloud of its own, and collect what was decided."""
-    from local import synthetic_census as sample  # noqa: PLC0415 - brings pandas, which a mere table doesn't need
-    from local.follow import Follower  # noqa: PLC0415
-    from local.session import Journal, Options, running  # noqa: PLC0415
-
-    with running(Options(), Journal(lambda _: None)) as stack:
-        csv = into / sample.FILE_NAME
-        sample.write(csv)
-        run = stack.execution_arn(stack.upload(csv))
-        Follower(stack.client("stepfunctions"), run).watch(lambda _: None)
-        collect(stack.cloud, stack.state_machine_arn.rsplit(":", 1)[-1], into)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print the table for the directories given, or for a run of the sample."""
-    with tempfile.TemporaryDirectory() as own:
-        if not arguments:
-            _rehearse(Path(own))
-        report = compare(*read(Path(each) for each in arguments or [own]), _reasons())
-    print(render(report))
-    return 1 if report.unused or report.refused else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

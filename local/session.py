@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from contract import layout
 from local.errors import Trouble
 from local.follow import Step
+from local.synth import ROOT, SynthError, synth
 
 if TYPE_CHECKING:
     from embedded_aws.cloud.instance import Cloud
 
-ROOT: Final = Path(__file__).parents[1]
 UP: Final = Path(os.environ.get("CENSUS_HOME", ROOT / ".local"))
 """Where the embedded AWS that stays keeps its files."""
 CDK_OUT: Final = ROOT / "cdk.out"
@@ -212,7 +212,7 @@ def start(options: Options, journal: Journal, home: Path, *, detached: bool = Fa
     Trouble
         When the port is busy, a setting or a fault is wrong, or the deployment fails.
     """
-    from embedded_aws.cloud import deploy as deployment  # noqa: PLC0415 - imports boto3, which --help doesn't need
+    from embedded_aws.cloud.deploy import DeployError, deploy  # noqa: PLC0415 - imports boto3, which --help doesn't need
     from embedded_aws.cloud.instance import CloudError  # noqa: PLC0415
 
     # Settings that differ from cdk.json must not end up in cdk.out, which stands for the plain synth.
@@ -221,16 +221,16 @@ def start(options: Options, journal: Journal, home: Path, *, detached: bool = Fa
         starting = pool.submit(_start_cloud, options, journal, home, detached)
         try:
             with journal.step(SYNTH, "the CDK app to write its template"):
-                deployment.synth(assembly, {"segmentation": dict(options.settings)} if options.settings else {})
+                synth(assembly, {"segmentation": dict(options.settings)} if options.settings else {})
             cloud = starting.result()
             with journal.step(DEPLOY, "CloudFormation to create the stack"):
-                outputs = deployment.deploy(cloud, assembly)
+                outputs = deploy(cloud, assembly)
             if detached:
                 (home / _OUTPUTS).write_text(json.dumps(dict(outputs.values)))
             return Stack.of_outputs(cloud, outputs.values)
         except BaseException as error:
             _stop(starting)
-            if isinstance(error, CloudError | deployment.SynthError | deployment.DeployError):
+            if isinstance(error, CloudError | SynthError | DeployError):
                 raise Trouble(_plain(str(error), home)) from error
             raise
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.cloud.deploy import synth
+from local.synth import synth
 from tests.cloud import cloud, stack, workshop
 
 __all__ = ["cloud", "stack", "workshop"]

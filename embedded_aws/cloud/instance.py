@@ -28,7 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from embedded_aws.cloud.certificates import ensure_certificates
+from embedded_aws.cloud.certificates import write_certificates, write_private
 from embedded_aws.cloud.server import (
     BUSY_DIRECTORY_EXIT,
     BUSY_PORT_EXIT,
@@ -36,6 +36,7 @@ from embedded_aws.cloud.server import (
     ServerSettings,
     pid_of_server,
 )
+from embedded_aws.permissions import DECISIONS, collect_all
 
 if TYPE_CHECKING:
     import boto3
@@ -122,7 +123,8 @@ class Cloud:
         running = cls.find(directory)
         if running is not None:
             raise CloudError(f"an embedded AWS is running already at {running.endpoint_url} (pid {running.pid})")
-        certificates = ensure_certificates(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        ca_bundle = write_certificates(directory)
         settings = ServerSettings(
             directory=str(directory),
             port=port or _free_port(),
@@ -139,7 +141,7 @@ class Cloud:
         cloud = cls(
             directory=directory,
             endpoint_url=f"https://127.0.0.1:{settings.port}",
-            ca_bundle=certificates.ca,
+            ca_bundle=ca_bundle,
             access_key=settings.access_key,
             secret_key=settings.secret_key,
             pid=process.pid,
@@ -216,8 +218,7 @@ class Cloud:
         """Write ``env``, to be sourced by a shell, into the directory and return its path."""
         path = self.directory / "env"
         lines = [f"export {name}='{value}'" for name, value in self.environment().items()]
-        path.touch(mode=0o600)
-        path.write_text("\n".join(lines) + "\n")
+        write_private(path, ("\n".join(lines) + "\n").encode())
         return path
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
@@ -239,9 +240,7 @@ class Cloud:
         """
         records = os.environ.get(RECORDS_VARIABLE)
         if records and self._healthy(timeout=5):
-            from embedded_aws.permissions import collect_all  # noqa: PLC0415  # it needs this module
-
-            collect_all(self, Path(records))
+            collect_all(self.client, self.directory / DECISIONS, Path(records))
         if self._process is not None:
             _end(self._process)
         else:
@@ -316,9 +315,7 @@ class Cloud:
             for name, value in vars(self).items()
             if name in _RECORDED
         }
-        path = self.directory / _RECORD
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(facts, indent=1) + "\n")
+        write_private(self.directory / _RECORD, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 _RECORDED = frozenset(

@@ -21,8 +21,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from embedded_aws.cloud.certificates import CA, CERTIFICATE, KEY
+from embedded_aws.permissions import DECISIONS
+
 SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
-DECISIONS = "decisions.jsonl"  # IAM's, in the directory
 LOCK = "server.lock"  # in the directory; the server holds it for as long as its process exists
 BUSY_PORT_EXIT = 98  # EADDRINUSE
 BUSY_DIRECTORY_EXIT = 16  # EBUSY
@@ -141,7 +143,7 @@ def _set_environment(settings: ServerSettings) -> None:
         "AUTH": str(settings.auth).lower(),
         "AWS_ACCESS_KEY_ID": settings.access_key,
         "AWS_SECRET_ACCESS_KEY": settings.secret_key,
-        "AWS_CA_BUNDLE": str(directory / "ca.pem"),
+        "AWS_CA_BUNDLE": str(directory / CA),
         "AWS_ENDPOINT_URL": f"https://127.0.0.1:{settings.port}",
         "AWS_DEFAULT_REGION": settings.region,
         "BIND_HOST": "127.0.0.1",
@@ -153,8 +155,8 @@ def _set_environment(settings: ServerSettings) -> None:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         "MINISTACK_ACCOUNT_ID": settings.account,
         "MINISTACK_REGION": settings.region,
-        "MINISTACK_SSL_CERT": str(directory / "gateway.pem"),
-        "MINISTACK_SSL_KEY": str(directory / "gateway.key"),
+        "MINISTACK_SSL_CERT": str(directory / CERTIFICATE),
+        "MINISTACK_SSL_KEY": str(directory / KEY),
         "SFN_WAIT_SCALE": str(settings.wait_scale),
         "SFTP_ENABLED": "0",
         "TMPDIR": str(temporary),
@@ -185,7 +187,7 @@ async def _serve(listener: socket.socket, directory: Path) -> None:
     _watch_owner(loop, stop)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
-    config.certfile, config.keyfile = str(directory / "gateway.pem"), str(directory / "gateway.key")
+    config.certfile, config.keyfile = str(directory / CERTIFICATE), str(directory / KEY)
     config.keep_alive_timeout = 75
     config.backlog = 512
     config.accesslog = None

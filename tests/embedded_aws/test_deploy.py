@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.cloud import deploy as deployment
-from embedded_aws.cloud.deploy import ROOT, DeployError, Outputs, SynthError, deploy, destroy, synth, zip_directory
+from embedded_aws.cloud.assembly import zip_directory
+from embedded_aws.cloud.deploy import DeployError, Outputs, deploy, destroy
 from embedded_aws.cloud.instance import Cloud
 
 
@@ -72,43 +69,6 @@ def test_the_stack_is_deployed_with_its_outputs(cloud: Cloud, stack: Outputs) ->
     assert stack.stack_name == "census-segmentation"
     assert cloud.client("s3").head_bucket(Bucket=stack["IncomingBucket"])
     assert cloud.client("stepfunctions").describe_state_machine(stateMachineArn=stack["StateMachineArn"])
-
-
-def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SynthError, match="clusters") as told:
-        synth(tmp_path, {"segmentation": {"clusters": -3}})
-    assert "\n" not in str(told.value)
-
-
-def test_an_assembly_is_used_again_until_something_changes(assembly: Path) -> None:
-    before = (assembly / "manifest.json").stat().st_mtime_ns
-    assert synth(assembly) == assembly
-    assert (assembly / "manifest.json").stat().st_mtime_ns == before
-
-
-def test_two_that_want_the_same_assembly_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[object] = []
-    run_app = deployment._run_app
-
-    def counted(*arguments: Any) -> None:
-        runs.append(arguments)
-        run_app(*arguments)
-
-    monkeypatch.setattr(deployment, "_run_app", counted)
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(synth, [tmp_path] * 2)) == [tmp_path] * 2
-    assert len(runs) == 1
-
-
-@pytest.mark.slow
-def test_the_template_is_that_of_a_plain_synth(assembly: Path, tmp_path: Path) -> None:
-    if not (npx := shutil.which("npx")):
-        pytest.skip("npx is missing")
-    # `list` synthesizes as `synth` does, but builds no layers; these are named after their sources.
-    subprocess.run([npx, "cdk", "list", "--output", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
-    [ours] = assembly.glob("*.template.json")
-    [theirs] = tmp_path.glob("*.template.json")
-    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_a_zip_depends_on_nothing_but_names_and_contents(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import uuid
 from pathlib import Path
 
 from embedded_aws.cloud.instance import Cloud
-from embedded_aws.cloud.server import DECISIONS
-from embedded_aws.permissions import Decision, Grant, collect, compare, read, render
+from embedded_aws.permissions import DECISIONS, Decision, Grant, collect, compare, read, render
 from tests.cloud import Workshop
 
 READ = Grant("reader", "s3:GetObject", "arn:aws:s3:::b/runs/*")
@@ -60,7 +59,7 @@ def test_iams_decisions_are_written_down(cloud: Cloud, workshop: Workshop) -> No
 
 
 def test_the_stacks_grants_are_collected_by_who_takes_the_role(cloud: Cloud, stack: object, tmp_path: Path) -> None:
-    collect(cloud, "census-segmentation", tmp_path)
+    collect(cloud.client, cloud.directory / DECISIONS, "census-segmentation", tmp_path)
     grants, _ = read([tmp_path])
     assert {"start_run", "prepare", "publish", "sweep", "state machine", "sagemaker"} <= {each.role for each in grants}
     assert not any("census-segmentation-storage" in each.resource for each in grants)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.cloud.deploy import ROOT, synth
 from embedded_aws.cloud.instance import Cloud
+from local.synth import ROOT, synth
 
 pytestmark = [
     pytest.mark.slow,

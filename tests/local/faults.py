@@ -20,8 +20,9 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from embedded_aws.cloud.deploy import ROOT, deploy, synth
+from embedded_aws.cloud.deploy import deploy
 from embedded_aws.cloud.instance import Cloud
+from local.synth import ROOT, synth
 from tests.local.runs import Run, Runs, eventually
 
 Stage = Literal["pca", "kmeans"]
