@@ -100,6 +100,7 @@ def test_bfloat16_is_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "bfloat16"
     mx.nd.save(str(path), [mx.nd.array([1.0, -3.5]).astype(ndarray.BFLOAT16)])
     read = ndarray.load(path.read_bytes())
+    assert isinstance(read, list)
     same(read[0], mx.nd.load(str(path))[0].asnumpy())
     assert ndarray.save(read) == path.read_bytes()
 

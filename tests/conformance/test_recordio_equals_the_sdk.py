@@ -95,7 +95,7 @@ def test_labeled_matrices_are_the_same_bytes_and_read_both_ways(data: Any) -> No
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("columns", [1, 2, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 4088, 4089, 4090, 4091])
 @pytest.mark.parametrize("rows", [1, 1000])
-def test_lengths_around_each_varint_boundary(rows: int, columns: int, dtype: type) -> None:
+def test_lengths_around_each_varint_boundary(rows: int, columns: int, dtype: Any) -> None:
     matrix = np.random.default_rng(columns).integers(-300, 300, (rows, columns)).astype(dtype)
     label = np.arange(rows).astype(dtype)
     if rows * columns > 100_000:  # the SDK takes a second for each half million values
@@ -152,7 +152,10 @@ def test_answers_of_pca_are_read_by_the_sdk(projection: Any) -> None:
 
 
 def test_answers_of_kmeans_are_read_by_the_sdk() -> None:
-    answer = {"closest_cluster": np.float32([2, 0]), "distance_to_cluster": np.float32([0.5, 0])}
+    answer = {
+        "closest_cluster": np.array([2, 0], np.float32),
+        "distance_to_cluster": np.array([0.5, 0], np.float32),
+    }
     records = RecordDeserializer().deserialize(
         io.BytesIO(recordio.encode_labels(answer)), "application/x-recordio-protobuf"
     )
@@ -164,4 +167,4 @@ def test_answers_equal_what_protobuf_writes_for_the_same_message() -> None:
     record, buffer = Record(), io.BytesIO()
     record.label["projection"].float32_tensor.values.extend([1.5, -2])
     common._write_recordio(buffer, record.SerializeToString())
-    assert recordio.encode_labels({"projection": np.float32([[1.5, -2]])}) == buffer.getvalue()
+    assert recordio.encode_labels({"projection": np.array([[1.5, -2]], np.float32)}) == buffer.getvalue()

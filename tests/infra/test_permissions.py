@@ -1,6 +1,8 @@
 """Who may do what: the whole of it, read from the synthesized policies."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -49,7 +51,7 @@ ALLOWED = {
 }
 
 
-def statements(role, **settings):
+def statements(role: str, **settings: Any) -> Iterator[dict[str, Any]]:
     """Return the statements of the roles whose logical id holds `role`."""
     template = template_of(**settings)
     for policy in resources(template, "AWS::IAM::Policy").values():
@@ -58,15 +60,15 @@ def statements(role, **settings):
             yield from policy["Properties"]["PolicyDocument"]["Statement"]
 
 
-def as_list(value):
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def actions(role, **settings):
+def actions(role: str, **settings: Any) -> set[str]:
     return {action for statement in statements(role, **settings) for action in as_list(statement["Action"])}
 
 
-def on(role, action, **settings):
+def on(role: str, action: str, **settings: Any) -> list[str]:
     """Return the resources on which a role may do something, as JSON text."""
     return [
         json.dumps(resource)
@@ -77,17 +79,17 @@ def on(role, action, **settings):
 
 
 @pytest.mark.parametrize("function", ALLOWED)
-def test_a_function_may_do_this_and_nothing_else(function):
+def test_a_function_may_do_this_and_nothing_else(function: str) -> None:
     assert actions(f"Functions{function}Role") == ALLOWED[function] | EVERY_FUNCTION
 
 
 @pytest.mark.parametrize("settings", [{}, KMS], ids=["s3", "kms"])
-def test_no_action_is_a_wildcard(settings):
+def test_no_action_is_a_wildcard(settings: Any) -> None:
     for statement in statements("", **settings):
         assert not [action for action in as_list(statement["Action"]) if "*" in action]
 
 
-def test_only_actions_that_take_no_resource_are_allowed_on_all():
+def test_only_actions_that_take_no_resource_are_allowed_on_all() -> None:
     on_all = {
         action
         for statement in statements("")
@@ -100,21 +102,21 @@ def test_only_actions_that_take_no_resource_are_allowed_on_all():
     }
 
 
-def test_no_role_has_a_managed_policy():
+def test_no_role_has_a_managed_policy() -> None:
     assert not [
         r for r in resources(template_of(), "AWS::IAM::Role").values() if "ManagedPolicyArns" in r["Properties"]
     ]
 
 
 @pytest.mark.parametrize("function", ["LaunchTraining", "LaunchEndpoint"])
-def test_a_launcher_may_pass_one_role_to_sagemaker_only(function):
+def test_a_launcher_may_pass_one_role_to_sagemaker_only(function: str) -> None:
     (passing,) = [s for s in statements(f"Functions{function}Role") if s["Action"] == "iam:PassRole"]
     assert passing["Resource"] == {"Fn::GetAtt": [passing["Resource"]["Fn::GetAtt"][0], "Arn"]}
     assert passing["Resource"]["Fn::GetAtt"][0].startswith("SageMakerRole")
     assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
 
 
-def test_every_sagemaker_resource_is_named_by_the_stacks_prefix():
+def test_every_sagemaker_resource_is_named_by_the_stacks_prefix() -> None:
     for statement in statements(""):
         for resource in as_list(statement["Resource"]):
             text = json.dumps(resource)
@@ -122,21 +124,21 @@ def test_every_sagemaker_resource_is_named_by_the_stacks_prefix():
                 assert "/census-segmentation-*" in text
 
 
-def test_inference_may_invoke_the_endpoints_of_its_own_model_only():
+def test_inference_may_invoke_the_endpoints_of_its_own_model_only() -> None:
     (project,) = on("FunctionsProjectRole", "sagemaker:InvokeEndpoint")
     (label,) = on("FunctionsLabelRole", "sagemaker:InvokeEndpoint")
     assert ":endpoint/census-segmentation-*-pca*" in project
     assert ":endpoint/census-segmentation-*-kmeans*" in label
 
 
-def test_nobody_may_delete_or_overwrite_an_input():
+def test_nobody_may_delete_or_overwrite_an_input() -> None:
     for statement in statements(""):
         text = json.dumps(statement["Resource"])
         if "StorageIncoming" in text:
             assert set(as_list(statement["Action"])) <= {"s3:GetObject", "s3:GetObjectVersion"}
 
 
-def test_only_publish_may_move_what_points_to_the_latest_run():
+def test_only_publish_may_move_what_points_to_the_latest_run() -> None:
     writers = {
         policy["Properties"]["Roles"][0]["Ref"]
         for policy in resources(template_of(), "AWS::IAM::Policy").values()
@@ -147,7 +149,7 @@ def test_only_publish_may_move_what_points_to_the_latest_run():
     assert writer.startswith("FunctionsPublishRole")
 
 
-def test_the_state_machine_may_invoke_its_functions_and_ask_sagemaker():
+def test_the_state_machine_may_invoke_its_functions_and_ask_sagemaker() -> None:
     granted = actions("WorkflowRole")
     assert {action for action in granted if not action.startswith(("logs:", "xray:"))} == {
         "lambda:InvokeFunction",
@@ -165,23 +167,23 @@ def test_the_state_machine_may_invoke_its_functions_and_ask_sagemaker():
     assert "*" not in invoked
 
 
-def test_the_sagemaker_role_reads_and_writes_runs_only():
+def test_the_sagemaker_role_reads_and_writes_runs_only() -> None:
     assert all("/runs/*/" in resource for resource in on("SageMakerRole", "s3:GetObject"))
     (written,) = on("SageMakerRole", "s3:PutObject")
     assert "/runs/*/models/*" in written
 
 
-def test_the_sagemaker_role_pulls_the_two_images_only():
+def test_the_sagemaker_role_pulls_the_two_images_only() -> None:
     pulled = on("SageMakerRole", "ecr:BatchGetImage")
     assert ["repository/pca" in resource or "repository/kmeans" in resource for resource in pulled] == [True, True]
 
 
 @pytest.mark.parametrize("role", ["FunctionsPrepareRole", "FunctionsLabelRole", "FunctionsPublishRole"])
-def test_in_kms_mode_what_reads_and_writes_data_may_use_the_key(role):
+def test_in_kms_mode_what_reads_and_writes_data_may_use_the_key(role: str) -> None:
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(role, **KMS)
 
 
-def test_in_s3_mode_only_what_tells_the_topic_may_use_the_key():
+def test_in_s3_mode_only_what_tells_the_topic_may_use_the_key() -> None:
     using = {
         policy["Properties"]["Roles"][0]["Ref"]
         for policy in resources(template_of(), "AWS::IAM::Policy").values()
@@ -190,12 +192,12 @@ def test_in_s3_mode_only_what_tells_the_topic_may_use_the_key():
     assert {name[: name.index("Role")] for name in using} == {"FunctionsPublish", "FunctionsRecordFailure"}
 
 
-def test_in_kms_mode_sagemaker_may_grant_the_key_to_volumes_only():
+def test_in_kms_mode_sagemaker_may_grant_the_key_to_volumes_only() -> None:
     (grant,) = [s for s in statements("SageMakerRole", **KMS) if s["Action"] == "kms:CreateGrant"]
     assert grant["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
 
 
-def test_whatever_a_rehearsal_may_leave_unused_is_granted_and_explained():
+def test_whatever_a_rehearsal_may_leave_unused_is_granted_and_explained() -> None:
     for (function, action), reason in grants.NOT_REHEARSED.items():
         assert reason.endswith(".")
         role = "" if function == "*" else f"Functions{''.join(w.capitalize() for w in function.split('_'))}Role"

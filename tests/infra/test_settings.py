@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -10,16 +11,16 @@ from infra.settings import HISTORY_EVENT_LIMIT, Settings, SettingsError
 from tests.infra.synthesis import ROOT
 
 
-def settings(**values):
+def settings(**values: Any) -> Settings:
     return Settings.from_context({"segmentation": values})
 
 
-def test_cdk_json_holds_every_setting_at_its_default():
+def test_cdk_json_holds_every_setting_at_its_default() -> None:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     assert context["segmentation"] == Settings().model_dump()
 
 
-def test_the_defaults_are_those_of_the_recorded_run():
+def test_the_defaults_are_those_of_the_recorded_run() -> None:
     defaults = Settings()
     assert defaults.training_instance_types == ["ml.c4.xlarge"]
     assert defaults.hosting_instance_types == ["ml.t2.medium"]
@@ -49,25 +50,25 @@ def test_the_defaults_are_those_of_the_recorded_run():
         ({"cluster": 8}, "segmentation.cluster is no setting; expected one of stage, name, "),
     ],
 )
-def test_a_bad_value_is_refused_with_the_key_the_value_and_what_is_allowed(values, says):
+def test_a_bad_value_is_refused_with_the_key_the_value_and_what_is_allowed(values: Any, says: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         settings(**values)
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_all_bad_values_are_named_at_once():
+def test_all_bad_values_are_named_at_once() -> None:
     with pytest.raises(SettingsError, match=r"segmentation\.clusters is 1: .*; segmentation\.encryption is"):
         settings(clusters=1, encryption="none")
 
 
-def test_the_command_line_overrides_one_setting():
+def test_the_command_line_overrides_one_setting() -> None:
     context = {"segmentation": {"clusters": 6}, "segmentation.stage": "prod", "segmentation.clusters": "auto"}
     given = Settings.from_context(context)
     assert (given.stage, given.clusters) == ("prod", "auto")
 
 
-def test_the_command_line_gives_numbers_lists_and_accounts_as_text():
+def test_the_command_line_gives_numbers_lists_and_accounts_as_text() -> None:
     given = Settings.from_context(
         {
             "segmentation.account": "012345678901",
@@ -78,12 +79,12 @@ def test_the_command_line_gives_numbers_lists_and_accounts_as_text():
     assert (given.account, given.clusters, given.hosting_instance_types) == ("012345678901", 6, ["ml.m5.large"])
 
 
-def test_an_unknown_override_is_refused():
+def test_an_unknown_override_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"segmentation\.cluster is no setting"):
         Settings.from_context({"segmentation.cluster": "6"})
 
 
-def test_settings_that_are_no_object_are_refused():
+def test_settings_that_are_no_object_are_refused() -> None:
     with pytest.raises(SettingsError, match="expected an object"):
         Settings.from_context({"segmentation": "[1]"})
 
@@ -92,31 +93,31 @@ def test_settings_that_are_no_object_are_refused():
     ("values", "name"),
     [({}, "census-segmentation"), ({"stage": "prod"}, "census-seg-prod"), ({"name": "counties"}, "counties")],
 )
-def test_a_stage_names_its_stack(values, name):
+def test_a_stage_names_its_stack(values: Any, name: str) -> None:
     assert settings(**values).deployment_id == name
 
 
-def test_the_longest_stage_still_leaves_room_for_sagemaker_names():
+def test_the_longest_stage_still_leaves_room_for_sagemaker_names() -> None:
     assert len(settings(stage="a23456789").deployment_id) <= 20
 
 
-def test_only_prod_is_protected_unless_told_otherwise():
+def test_only_prod_is_protected_unless_told_otherwise() -> None:
     assert settings(stage="prod").is_protected
     assert not settings().is_protected
     assert not settings(stage="prod", termination_protection=False).is_protected
 
 
-def test_waiting_to_every_time_limit_fits_an_executions_history():
+def test_waiting_to_every_time_limit_fits_an_executions_history() -> None:
     assert Settings().history_events <= HISTORY_EVENT_LIMIT
 
 
-def test_polling_costs_less_than_four_percent_of_sagemakers_own_time():
+def test_polling_costs_less_than_four_percent_of_sagemakers_own_time() -> None:
     recorded = 191 + 375 + 191 + 440
     waits = 5  # two jobs, two endpoints, one teardown
     assert waits * Settings().poll_seconds <= 0.04 * recorded
 
 
-def test_synth_ends_in_one_line_without_a_traceback():
+def test_synth_ends_in_one_line_without_a_traceback() -> None:
     finished = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from aws_cdk.assertions import Match, Template
@@ -17,17 +18,17 @@ HANDLERS = {spec.name for spec in function_specs(Settings())}
 
 
 @pytest.fixture(scope="module")
-def template():
+def template() -> Template:
     return Template.from_stack(new_stack())
 
 
-def test_the_stack_has_no_custom_resource(template):
+def test_the_stack_has_no_custom_resource(template: Template) -> None:
     kinds = {each["Type"] for each in template_of()["Resources"].values()}
     assert not {kind for kind in kinds if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"}
 
 
 class TestBuckets:
-    def test_every_bucket_is_versioned_encrypted_and_closed_to_the_public(self, template):
+    def test_every_bucket_is_versioned_encrypted_and_closed_to_the_public(self, template: Template) -> None:
         for name, bucket in resources(template_of(), "AWS::S3::Bucket").items():
             properties = bucket["Properties"]
             assert properties["VersioningConfiguration"] == {"Status": "Enabled"}, name
@@ -35,7 +36,7 @@ class TestBuckets:
             assert all(properties["PublicAccessBlockConfiguration"].values()), name
             assert len(properties["PublicAccessBlockConfiguration"]) == 4, name
 
-    def test_every_bucket_refuses_plain_http(self, template):
+    def test_every_bucket_refuses_plain_http(self, template: Template) -> None:
         template.resource_count_is("AWS::S3::Bucket", 3)
         policies = resources(template_of(), "AWS::S3::BucketPolicy")
         assert len(policies) == 3
@@ -43,7 +44,7 @@ class TestBuckets:
             denials = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
             assert [s["Condition"] for s in denials] == [{"Bool": {"aws:SecureTransport": "false"}}]
 
-    def test_objects_that_land_are_announced_to_eventbridge(self, template):
+    def test_objects_that_land_are_announced_to_eventbridge(self, template: Template) -> None:
         announced = [
             bucket
             for bucket in resources(template_of(), "AWS::S3::Bucket").values()
@@ -54,7 +55,7 @@ class TestBuckets:
             "EventBridgeConfiguration": {"EventBridgeEnabled": True}
         }
 
-    def test_artifacts_expire_and_inputs_and_results_do_not(self):
+    def test_artifacts_expire_and_inputs_and_results_do_not(self) -> None:
         rules = {
             rule["Id"]: rule
             for bucket in resources(template_of(artifact_expiry_days=7), "AWS::S3::Bucket").values()
@@ -66,20 +67,20 @@ class TestBuckets:
         (tag,) = rules["expire-artifacts"]["TagFilters"]
         assert (tag["Key"], tag["Value"]) == ARTIFACT_TAG
 
-    def test_data_outlives_the_stack_unless_told_otherwise(self):
+    def test_data_outlives_the_stack_unless_told_otherwise(self) -> None:
         kept = {each["DeletionPolicy"] for each in resources(template_of(), "AWS::S3::Bucket").values()}
         dropped = {each["DeletionPolicy"] for each in resources(template_of(**BUDGET), "AWS::S3::Bucket").values()}
         assert (kept, dropped) == ({"Retain"}, {"Delete"})
 
 
 class TestFunctions:
-    def test_each_handler_is_a_function(self):
+    def test_each_handler_is_a_function(self) -> None:
         functions = resources(template_of(), "AWS::Lambda::Function").values()
         assert {each["Properties"]["Handler"] for each in functions} == {f"lambdas.{name}.handler" for name in HANDLERS}
         for name in HANDLERS:
             assert (ROOT / "lambdas" / f"{name}.py").is_file()
 
-    def test_each_has_a_role_a_log_group_a_time_limit_and_traces(self):
+    def test_each_has_a_role_a_log_group_a_time_limit_and_traces(self) -> None:
         functions = list(resources(template_of(), "AWS::Lambda::Function").values())
         for function in functions:
             properties = function["Properties"]
@@ -89,7 +90,7 @@ class TestFunctions:
         for distinct in ("Role", "LoggingConfig"):
             assert len({json.dumps(each["Properties"][distinct]) for each in functions}) == len(functions)
 
-    def test_only_functions_that_read_arrays_carry_the_science_layer(self):
+    def test_only_functions_that_read_arrays_carry_the_science_layer(self) -> None:
         carrying = {
             each["Properties"]["Handler"].split(".")[1]
             for each in resources(template_of(), "AWS::Lambda::Function").values()
@@ -97,7 +98,7 @@ class TestFunctions:
         }
         assert carrying == {"prepare", "project", "label", "choose_clusters", "publish"}
 
-    def test_each_is_told_the_same_settings_in_full(self):
+    def test_each_is_told_the_same_settings_in_full(self) -> None:
         told = {
             json.dumps(each["Properties"]["Environment"]["Variables"]["RUN_SETTINGS"])
             for each in resources(template_of(), "AWS::Lambda::Function").values()
@@ -109,12 +110,12 @@ class TestFunctions:
         assert (settings.num_components, settings.kms_key_arn, settings.clusters) == (None, None, 8)
         assert settings.images["pca"] == "token.dkr.ecr.token.token/pca:1"
 
-    def test_time_limits_come_from_the_settings(self):
+    def test_time_limits_come_from_the_settings(self) -> None:
         functions = resources(template_of(inference_timeout_seconds=77), "AWS::Lambda::Function").values()
         limits = {each["Properties"]["Handler"]: each["Properties"]["Timeout"] for each in functions}
         assert limits["lambdas.project.handler"] == limits["lambdas.label.handler"] == 77
 
-    def test_what_nobody_waits_for_has_a_dead_letter_queue(self):
+    def test_what_nobody_waits_for_has_a_dead_letter_queue(self) -> None:
         kept = {
             each["Properties"]["Handler"]
             for each in resources(template_of(), "AWS::Lambda::Function").values()
@@ -122,13 +123,13 @@ class TestFunctions:
         }
         assert kept == {"lambdas.start_run.handler", "lambdas.sweep.handler"}
 
-    def test_logs_are_kept_as_long_as_the_settings_say(self):
+    def test_logs_are_kept_as_long_as_the_settings_say(self) -> None:
         groups = resources(template_of(log_retention_days=3), "AWS::Logs::LogGroup").values()
         assert {each["Properties"]["RetentionInDays"] for each in groups} == {3}
 
 
 class TestRules:
-    def test_an_object_under_incoming_starts_a_run_and_is_kept_if_that_fails(self, template):
+    def test_an_object_under_incoming_starts_a_run_and_is_kept_if_that_fails(self, template: Template) -> None:
         template.has_resource_properties(
             "AWS::Events::Rule",
             {
@@ -150,7 +151,7 @@ class TestRules:
             },
         )
 
-    def test_an_execution_without_success_is_swept_after(self, template):
+    def test_an_execution_without_success_is_swept_after(self, template: Template) -> None:
         template.has_resource_properties(
             "AWS::Events::Rule",
             {
@@ -164,12 +165,12 @@ class TestRules:
             },
         )
 
-    def test_a_sweep_runs_every_quarter_of_an_hour(self, template):
+    def test_a_sweep_runs_every_quarter_of_an_hour(self, template: Template) -> None:
         template.has_resource_properties("AWS::Events::Rule", {"ScheduleExpression": "rate(15 minutes)"})
 
 
 class TestNotifications:
-    def test_each_trouble_raises_an_alarm_that_tells_the_topic(self):
+    def test_each_trouble_raises_an_alarm_that_tells_the_topic(self) -> None:
         alarms = resources(template_of(), "AWS::CloudWatch::Alarm")
         names = {each["Properties"]["AlarmName"].removeprefix("census-segmentation-") for each in alarms.values()}
         assert names == {
@@ -188,7 +189,9 @@ class TestNotifications:
             assert len(alarm["Properties"]["AlarmActions"]) == 1
             assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
 
-    def test_alarms_watch_the_very_metrics_that_functions_write(self, monkeypatch, capsys):
+    def test_alarms_watch_the_very_metrics_that_functions_write(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         alarm = next(
             each["Properties"]
             for each in resources(template_of(), "AWS::CloudWatch::Alarm").values()
@@ -205,30 +208,30 @@ class TestNotifications:
         assert alarm["Namespace"] == directive["Namespace"] == METRICS_NAMESPACE
         assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == dimensions
 
-    def test_mail_is_sent_only_to_an_address_of_the_settings(self):
+    def test_mail_is_sent_only_to_an_address_of_the_settings(self) -> None:
         assert not resources(template_of(), "AWS::SNS::Subscription")
         (mail,) = resources(template_of(**KMS), "AWS::SNS::Subscription").values()
         assert mail["Properties"]["Endpoint"] == "team@example.com"
 
-    def test_a_budget_is_made_only_if_asked_for(self):
+    def test_a_budget_is_made_only_if_asked_for(self) -> None:
         assert not resources(template_of(), "AWS::Budgets::Budget")
         (budget,) = resources(template_of(**BUDGET), "AWS::Budgets::Budget").values()
         assert budget["Properties"]["Budget"]["BudgetLimit"] == {"Amount": 50, "Unit": "USD"}
         assert len(budget["Properties"]["NotificationsWithSubscribers"]) == 2
 
-    def test_a_dashboard_shows_them(self, template):
+    def test_a_dashboard_shows_them(self, template: Template) -> None:
         template.resource_count_is("AWS::CloudWatch::Dashboard", 1)
 
 
 class TestEncryption:
-    def test_the_topic_has_a_rotating_customer_key_in_either_mode(self):
+    def test_the_topic_has_a_rotating_customer_key_in_either_mode(self) -> None:
         for settings in ({}, KMS):
             (topic,) = resources(template_of(**settings), "AWS::SNS::Topic").values()
             (key,) = resources(template_of(**settings), "AWS::KMS::Key").values()
             assert "Fn::GetAtt" in topic["Properties"]["KmsMasterKeyId"]
             assert key["Properties"]["EnableKeyRotation"] is True
 
-    def test_alarms_may_publish_to_the_encrypted_topic(self):
+    def test_alarms_may_publish_to_the_encrypted_topic(self) -> None:
         (key,) = resources(template_of(), "AWS::KMS::Key").values()
         allowed = [
             statement["Principal"].get("Service")
@@ -237,7 +240,7 @@ class TestEncryption:
         ]
         assert allowed == ["cloudwatch.amazonaws.com"]
 
-    def test_kms_mode_encrypts_buckets_queue_and_logs_with_it(self):
+    def test_kms_mode_encrypts_buckets_queue_and_logs_with_it(self) -> None:
         template = template_of(**KMS)
         (key_id,) = resources(template, "AWS::KMS::Key")
         key = {"Fn::GetAtt": [key_id, "Arn"]}
@@ -252,41 +255,41 @@ class TestEncryption:
         groups = resources(template, "AWS::Logs::LogGroup").values()
         assert all(each["Properties"]["KmsKeyId"] == key for each in groups)
 
-    def test_kms_mode_tells_functions_the_key_for_volumes_and_outputs(self):
+    def test_kms_mode_tells_functions_the_key_for_volumes_and_outputs(self) -> None:
         settings = json.dumps(
             next(iter(resources(template_of(**KMS), "AWS::Lambda::Function").values()))["Properties"]["Environment"]
         )
         (key_id,) = resources(template_of(**KMS), "AWS::KMS::Key")
         assert f'["{key_id}", "Arn"]' in settings
 
-    def test_the_dead_letters_are_encrypted_in_either_mode(self):
+    def test_the_dead_letters_are_encrypted_in_either_mode(self) -> None:
         (queue,) = resources(template_of(), "AWS::SQS::Queue").values()
         assert queue["Properties"]["SqsManagedSseEnabled"] is True
 
 
 class TestCopiesSideBySide:
-    def test_stages_share_no_name(self):
+    def test_stages_share_no_name(self) -> None:
         assert not _names(template_of()) & _names(template_of(stage="two"))
 
-    def test_prod_is_protected_from_deletion(self):
+    def test_prod_is_protected_from_deletion(self) -> None:
         assert new_stack(stage="prod").termination_protection is True
         assert new_stack().termination_protection is False
 
-    def test_tags_of_the_settings_reach_the_resources(self):
+    def test_tags_of_the_settings_reach_the_resources(self) -> None:
         for bucket in resources(template_of(tags={"team": "census"}), "AWS::S3::Bucket").values():
             assert {"Key": "team", "Value": "census"} in bucket["Properties"]["Tags"]
             assert {"Key": "segmentation:stack", "Value": "census-segmentation"} in bucket["Properties"]["Tags"]
 
-    def test_account_and_region_are_open_unless_chosen(self):
+    def test_account_and_region_are_open_unless_chosen(self) -> None:
         assert new_stack().environment == "aws://unknown-account/unknown-region"
         chosen = new_stack(account="111122223333", region="us-east-1")
         assert chosen.environment == "aws://111122223333/us-east-1"
 
 
-def _names(template):
+def _names(template: dict[str, Any]) -> set[tuple[str, str]]:
     """Return every physical name that a template gives."""
-    fields = ("BucketName", "FunctionName", "StateMachineName", "QueueName", "TopicName", "LogGroupName", "AlarmName")
-    fields += ("AliasName", "Name", "DashboardName", "RoleName")
+    named = ["Bucket", "Function", "StateMachine", "Queue", "Topic", "LogGroup", "Alarm", "Alias", "Dashboard", "Role"]
+    fields = ["Name", *(f"{kind}Name" for kind in named)]
     return {
         (each["Type"], json.dumps(each["Properties"][field]))
         for each in template["Resources"].values()

@@ -14,7 +14,7 @@ from tests.infra.synthesis import ROOT
 TEMPLATE = "census-segmentation.template.json"
 
 
-def without_credentials():
+def without_credentials() -> dict[str, str]:
     """Return this environment without a trace of AWS."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -24,7 +24,7 @@ def without_credentials():
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a local run synthesizes: app.py by itself, no layer bundled."""
     outdir = tmp_path_factory.mktemp("plain")
     variables = {"CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": '{"aws:cdk:bundling-stacks": []}'}
@@ -33,7 +33,7 @@ def plain(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def genuine(tmp_path_factory):
+def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a deployment synthesizes: the CDK CLI, with both layers bundled."""
     outdir = tmp_path_factory.mktemp("genuine")
     subprocess.run(
@@ -48,11 +48,11 @@ def genuine(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_cli_and_a_local_run_synthesize_the_same_template_to_the_byte(plain, genuine):
+def test_the_cli_and_a_local_run_synthesize_the_same_template_to_the_byte(plain: Path, genuine: Path) -> None:
     assert (plain / TEMPLATE).read_bytes() == (genuine / TEMPLATE).read_bytes()
 
 
-def test_the_template_says_nothing_of_the_machine_it_was_made_on(plain):
+def test_the_template_says_nothing_of_the_machine_it_was_made_on(plain: Path) -> None:
     template = (plain / TEMPLATE).read_text()
     assert str(ROOT) not in template
     assert str(Path.home()) not in template
@@ -60,13 +60,13 @@ def test_the_template_says_nothing_of_the_machine_it_was_made_on(plain):
     assert "aws:cdk:path" not in template
 
 
-def test_synth_needs_neither_account_nor_region(plain):
+def test_synth_needs_neither_account_nor_region(plain: Path) -> None:
     manifest = json.loads((plain / "manifest.json").read_text())
     assert manifest["artifacts"]["census-segmentation"]["environment"] == "aws://unknown-account/unknown-region"
     assert "missing" not in manifest
 
 
-def test_the_functions_code_is_handlers_and_jobs_and_nothing_else(plain):
+def test_the_functions_code_is_handlers_and_jobs_and_nothing_else(plain: Path) -> None:
     (code,) = (each for each in plain.iterdir() if (each / "lambdas").is_dir())
     assert {each.name for each in code.iterdir()} == {"contract", "jobs", "lambdas"}
     assert not list(code.rglob("__pycache__"))
@@ -75,7 +75,7 @@ def test_the_functions_code_is_handlers_and_jobs_and_nothing_else(plain):
 
 
 @pytest.mark.slow
-def test_bundled_layers_hold_linux_wheels_of_the_functions_python_and_no_tests(genuine):
+def test_bundled_layers_hold_linux_wheels_of_the_functions_python_and_no_tests(genuine: Path) -> None:
     layers = [each / "python" for each in genuine.iterdir() if (each / "python").is_dir()]
     assert len(layers) == 2
     assert RUNTIME.name == f"python{PYTHON_VERSION}"
@@ -88,7 +88,7 @@ def test_bundled_layers_hold_linux_wheels_of_the_functions_python_and_no_tests(g
 
 
 @pytest.mark.slow
-def test_every_handler_can_be_imported_from_the_pruned_layers(tmp_path):
+def test_every_handler_can_be_imported_from_the_pruned_layers(tmp_path: Path) -> None:
     """The layers are bundled for this interpreter here, as Lambda's may not be at hand."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for layer in ("base", "science"):
@@ -100,14 +100,14 @@ def test_every_handler_can_be_imported_from_the_pruned_layers(tmp_path):
     assert len(handlers) == 11
 
 
-def test_a_layer_that_has_grown_too_large_is_refused(tmp_path, monkeypatch):
+def test_a_layer_that_has_grown_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.layers.subprocess.run", lambda command, **_: _install_a_mebibyte(command))
     monkeypatch.setitem(LAYER_LIMITS_MIB, "base", 0)
     with pytest.raises(RuntimeError, match="layer 'base' is 1 MiB unzipped; it may take 0"):
         bundle_layer("base", tmp_path)
 
 
-def _install_a_mebibyte(command):
+def _install_a_mebibyte(command: list[str]) -> subprocess.CompletedProcess[bytes]:
     target = Path(command[command.index("--target") + 1])
     target.mkdir(parents=True)
     (target / "module.py").write_bytes(b"#" * MEBIBYTE)

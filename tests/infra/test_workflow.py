@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,20 +14,20 @@ from tests.infra.synthesis import KMS, ROOT, resources, template_of
 
 
 @pytest.fixture(scope="module", params=[{}, KMS], ids=["fixed clusters", "clusters chosen"])
-def definition(request):
+def definition(request: pytest.FixtureRequest) -> dict[str, Any]:
     return state_machine_definition(template_of(**request.param))
 
 
 @pytest.fixture(scope="module")
-def default():
+def default() -> dict[str, Any]:
     return state_machine_definition(template_of())
 
 
-def tasks(definition):
+def tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: state for name, state in all_states(definition).items() if state["Type"] == "Task"}
 
 
-def reachable(machine, start):
+def reachable(machine: Mapping[str, Any], start: str) -> set[str]:
     """Return the names of a machine's states that can follow one of them, itself included."""
     seen, waiting = set(), [start]
     while waiting:
@@ -35,7 +38,7 @@ def reachable(machine, start):
     return seen
 
 
-def test_the_definition_is_valid_states_language(definition, tmp_path):
+def test_the_definition_is_valid_states_language(definition: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "definition.json"
     file.write_text(json.dumps(definition))
     checked = subprocess.run(
@@ -44,7 +47,7 @@ def test_the_definition_is_valid_states_language(definition, tmp_path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_validator_refuses_a_state_that_leads_nowhere(default, tmp_path):
+def test_the_validator_refuses_a_state_that_leads_nowhere(default: dict[str, Any], tmp_path: Path) -> None:
     broken = json.loads(json.dumps(default))
     broken["States"]["Prepare"]["Next"] = "Nowhere"
     file = tmp_path / "definition.json"
@@ -55,24 +58,24 @@ def test_the_validator_refuses_a_state_that_leads_nowhere(default, tmp_path):
     assert checked.returncode != 0
 
 
-def test_the_machine_is_named_like_the_stack_and_has_a_time_limit(default):
+def test_the_machine_is_named_like_the_stack_and_has_a_time_limit(default: dict[str, Any]) -> None:
     (machine,) = resources(template_of(), "AWS::StepFunctions::StateMachine").values()
     assert machine["Properties"]["StateMachineName"] == "census-segmentation"
     assert default["TimeoutSeconds"] == 14_400
 
 
-def test_every_state_can_be_reached(definition):
+def test_every_state_can_be_reached(definition: dict[str, Any]) -> None:
     for machine in machines(definition):
         assert reachable(machine, machine["StartAt"]) == set(machine["States"])
 
 
-def test_every_task_has_a_time_limit_and_retries(definition):
+def test_every_task_has_a_time_limit_and_retries(definition: dict[str, Any]) -> None:
     for name, task in tasks(definition).items():
         assert task["TimeoutSeconds"] > 0, name
         assert task["Retry"], name
 
 
-def test_every_retry_backs_off_with_full_jitter_to_a_ceiling(definition):
+def test_every_retry_backs_off_with_full_jitter_to_a_ceiling(definition: dict[str, Any]) -> None:
     for name, task in tasks(definition).items():
         for retry in task["Retry"]:
             assert retry["JitterStrategy"] == "FULL", name
@@ -80,7 +83,7 @@ def test_every_retry_backs_off_with_full_jitter_to_a_ceiling(definition):
             assert retry["MaxDelaySeconds"] <= 120, name
 
 
-def test_what_cannot_succeed_is_never_retried(definition):
+def test_what_cannot_succeed_is_never_retried(definition: dict[str, Any]) -> None:
     never = ("States.ALL", "States.TaskFailed", "InvalidCensus", "TeardownTimedOut")
     for name, task in tasks(definition).items():
         for error in (error for retry in task["Retry"] for error in retry["ErrorEquals"]):
@@ -88,7 +91,9 @@ def test_what_cannot_succeed_is_never_retried(definition):
             assert not error.startswith(("AccessDenied", "Validation")), name
 
 
-def test_throttling_and_dead_processes_are_retried_by_every_function_but_the_one_that_fails_on_purpose(definition):
+def test_throttling_and_dead_processes_are_retried_by_every_function_but_the_one_that_fails_on_purpose(
+    definition: dict[str, Any],
+) -> None:
     for name, task in tasks(definition).items():
         errors = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
         if task["Resource"].endswith("lambda:invoke"):
@@ -96,14 +101,14 @@ def test_throttling_and_dead_processes_are_retried_by_every_function_but_the_one
             assert ({"ThrottlingException", "SlowDown", "ConnectionError"} <= errors) == (name != "RecordFailure")
 
 
-def test_a_quota_is_waited_for_only_where_something_is_launched(definition):
+def test_a_quota_is_waited_for_only_where_something_is_launched(definition: dict[str, Any]) -> None:
     for name, task in tasks(definition).items():
         errors = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
         assert ("ResourceLimitExceeded" in errors) == name.startswith("Launch"), name
         assert ("ModelError" in errors) == name.endswith("Shard"), name
 
 
-def test_a_run_goes_through_its_phases_in_order(default):
+def test_a_run_goes_through_its_phases_in_order(default: dict[str, Any]) -> None:
     states, name, walked = default["States"], default["StartAt"], []
     while name:
         walked.append(name)
@@ -113,7 +118,7 @@ def test_a_run_goes_through_its_phases_in_order(default):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_whatever_fails_in_a_phase_is_noted_and_cleaned_up_after(default, phase):
+def test_whatever_fails_in_a_phase_is_noted_and_cleaned_up_after(default: dict[str, Any], phase: str) -> None:
     (catch,) = default["States"][phase]["Catch"]
     assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": f"Note{phase}Failure"}
     note = default["States"][f"Note{phase}Failure"]
@@ -122,7 +127,7 @@ def test_whatever_fails_in_a_phase_is_noted_and_cleaned_up_after(default, phase)
     assert note["Next"] == "CleanUp"
 
 
-def test_nothing_outside_a_phase_can_fail_without_being_caught(definition):
+def test_nothing_outside_a_phase_can_fail_without_being_caught(definition: dict[str, Any]) -> None:
     may_fail = {
         name for name, state in definition["States"].items() if state["Type"] in ("Task", "Parallel", "Map", "Fail")
     }
@@ -130,7 +135,9 @@ def test_nothing_outside_a_phase_can_fail_without_being_caught(definition):
     assert uncaught == {"RecordFailure"}
 
 
-def test_cleaning_up_tears_both_models_down_and_a_failure_of_it_does_not_hide_the_first(definition):
+def test_cleaning_up_tears_both_models_down_and_a_failure_of_it_does_not_hide_the_first(
+    definition: dict[str, Any],
+) -> None:
     clean_up = definition["States"]["CleanUp"]
     stages = [
         next(s["Parameters"]["Payload"]["stage"] for s in branch["States"].values() if s["Type"] == "Task")
@@ -142,20 +149,20 @@ def test_cleaning_up_tears_both_models_down_and_a_failure_of_it_does_not_hide_th
     assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure.cleanup", "Next": "RecordFailure"}
 
 
-def test_a_failed_run_ends_only_by_recording_the_failure(definition):
+def test_a_failed_run_ends_only_by_recording_the_failure(definition: dict[str, Any]) -> None:
     for phase in PHASES:
         after = reachable({"States": definition["States"]}, f"Note{phase}Failure")
         assert {"CleanUp", "RecordFailure", "Resume"} <= after
     assert not any(state["Type"] == "Fail" for state in definition["States"].values())
 
 
-def test_a_redriven_run_resumes_at_the_phase_that_failed(definition):
+def test_a_redriven_run_resumes_at_the_phase_that_failed(definition: dict[str, Any]) -> None:
     resumed = {choice["StringEquals"]: choice["Next"] for choice in definition["States"]["Resume"]["Choices"]}
     assert resumed == {phase: phase for phase in PHASES} | {"TearDownKMeans": "StartTearDownKMeans"}
 
 
 @pytest.mark.parametrize("name", ["Pca", "KMeans", "FailedPca", "FailedKMeans"])
-def test_a_teardown_asks_until_nothing_is_pending(definition, name):
+def test_a_teardown_asks_until_nothing_is_pending(definition: dict[str, Any], name: str) -> None:
     states = all_states(definition)
     assert states[f"StartTearDown{name}"]["Parameters"] == {"started.$": "$$.State.EnteredTime"}
     assert states[f"TearDown{name}"]["Next"] == f"Is{name}TornDown"
@@ -167,12 +174,14 @@ def test_a_teardown_asks_until_nothing_is_pending(definition, name):
 @pytest.mark.parametrize("model", ["Pca", "KMeans"])
 @pytest.mark.parametrize("what", ["Training", "Endpoint"])
 class TestWaiting:
-    def test_it_is_asked_how_it_is_without_a_function(self, definition, model, what):
+    def test_it_is_asked_how_it_is_without_a_function(self, definition: dict[str, Any], model: str, what: str) -> None:
         describe = all_states(definition)[f"Describe{model}{what}"]
         operation = {"Training": "describeTrainingJob", "Endpoint": "describeEndpoint"}[what]
         assert describe["Resource"] == f"arn:aws:states:::aws-sdk:sagemaker:{operation}"
 
-    def test_it_is_asked_at_the_set_interval_and_the_turns_are_counted(self, definition, model, what):
+    def test_it_is_asked_at_the_set_interval_and_the_turns_are_counted(
+        self, definition: dict[str, Any], model: str, what: str
+    ) -> None:
         states = all_states(definition)
         wait = states[f"WaitFor{model}{what}"]
         assert (wait["Seconds"], wait["Next"]) == (5, f"Count{model}{what}Polls")
@@ -180,14 +189,16 @@ class TestWaiting:
         assert count["Parameters"]["polls.$"].startswith("States.MathAdd(")
         assert count["Next"] == f"Describe{model}{what}"
 
-    def test_it_fails_when_it_takes_too_long(self, definition, model, what):
+    def test_it_fails_when_it_takes_too_long(self, definition: dict[str, Any], model: str, what: str) -> None:
         choices = all_states(definition)[f"Is{model}{what}Ready"]["Choices"]
         in_time, out_of_time = choices[1], choices[2]
         assert in_time["And"][1]["NumericLessThan"] == 1_800 // 5
         assert in_time["Next"] == f"WaitFor{model}{what}"
         assert out_of_time["Next"] == f"{model}{what}TimedOut"
 
-    def test_without_capacity_the_next_instance_type_is_launched(self, definition, model, what):
+    def test_without_capacity_the_next_instance_type_is_launched(
+        self, definition: dict[str, Any], model: str, what: str
+    ) -> None:
         (again,) = [
             choice
             for choice in all_states(definition)[f"Is{model}{what}Ready"]["Choices"]
@@ -196,18 +207,22 @@ class TestWaiting:
         words = {rule["StringMatches"] for rule in again["And"][2]["Or"]}
         assert words == {"*CapacityError*", "*InsufficientInstanceCapacity*", "*Unable to provision*"}
 
-    def test_any_other_failure_ends_the_phase_with_sagemakers_reason(self, definition, model, what):
+    def test_any_other_failure_ends_the_phase_with_sagemakers_reason(
+        self, definition: dict[str, Any], model: str, what: str
+    ) -> None:
         failed = all_states(definition)[f"{model}{what}Failed"]
         error = {"Training": "TrainingJobFailed", "Endpoint": "EndpointFailed"}[what]
         assert (failed["Type"], failed["Error"]) == ("Fail", error)
         assert failed["CausePath"].endswith(".FailureReason")
 
-    def test_a_status_nobody_waits_for_ends_the_phase(self, definition, model, what):
+    def test_a_status_nobody_waits_for_ends_the_phase(self, definition: dict[str, Any], model: str, what: str) -> None:
         assert all_states(definition)[f"Is{model}{what}Ready"]["Default"] == f"{model}{what}Ended"
 
 
 @pytest.mark.parametrize(("name", "function"), [("Project", "Project"), ("Label", "Label")])
-def test_shards_are_read_from_a_file_and_spread_over_a_distributed_map(definition, name, function):
+def test_shards_are_read_from_a_file_and_spread_over_a_distributed_map(
+    definition: dict[str, Any], name: str, function: str
+) -> None:
     each = all_states(definition)[name]
     assert each["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert each["ItemReader"]["Parameters"]["Key.$"] == "$.prepared.shards_key"
@@ -217,12 +232,12 @@ def test_shards_are_read_from_a_file_and_spread_over_a_distributed_map(definitio
     assert f"Functions{function}" in task["Parameters"]["FunctionName"]
 
 
-def test_pca_is_torn_down_beside_kmeans_training(default):
+def test_pca_is_torn_down_beside_kmeans_training(default: dict[str, Any]) -> None:
     starts = [branch["StartAt"] for branch in default["States"]["KMeans"]["Branches"]]
     assert starts == ["LaunchKMeansTraining", "ChooseClusters", "StartTearDownPca"]
 
 
-def test_kmeans_waits_for_the_elbow_only_when_it_decides():
+def test_kmeans_waits_for_the_elbow_only_when_it_decides() -> None:
     chosen = state_machine_definition(template_of(clusters="auto"))
     starts = [branch["StartAt"] for branch in chosen["States"]["KMeans"]["Branches"]]
     assert starts == ["ChooseClusters", "StartTearDownPca"]
@@ -230,7 +245,7 @@ def test_kmeans_waits_for_the_elbow_only_when_it_decides():
     assert launch["clusters.$"] == "$.chosen.clusters"
 
 
-def test_publish_is_given_what_both_models_were_described_as(default):
+def test_publish_is_given_what_both_models_were_described_as(default: dict[str, Any]) -> None:
     payload = default["States"]["Publish"]["Parameters"]["Payload"]
     for stage in ("pca", "kmeans"):
         assert payload[f"{stage}_training.$"] == f"$.{stage}.training"
@@ -238,7 +253,7 @@ def test_publish_is_given_what_both_models_were_described_as(default):
         assert payload[f"{stage}_hosting_launch.$"] == f"$.{stage}.hosting"
 
 
-def test_every_path_read_was_written_before(definition):
+def test_every_path_read_was_written_before(definition: dict[str, Any]) -> None:
     """The keys that each phase reads are the input's or those that an earlier phase leaves."""
     written = {"run_id", "input", "prepared", "pca", "kmeans", "teardown"}
     for name in PHASES:
@@ -246,7 +261,7 @@ def test_every_path_read_was_written_before(definition):
         assert {path.split(".")[1] for path in paths} <= written, name
 
 
-def _paths(payload):
+def _paths(payload: dict[str, Any]) -> Iterator[str]:
     for key, value in payload.items():
         if isinstance(value, dict):
             yield from _paths(value)
@@ -254,7 +269,7 @@ def _paths(payload):
             yield value
 
 
-def test_all_is_logged_but_what_the_states_pass_on():
+def test_all_is_logged_but_what_the_states_pass_on() -> None:
     (machine,) = resources(template_of(), "AWS::StepFunctions::StateMachine").values()
     logging = machine["Properties"]["LoggingConfiguration"]
     assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", False)

@@ -234,7 +234,7 @@ class Runs:
 
     def sweep(self) -> dict[str, Any]:
         """Let the janitor run once, as its schedule does every quarter of an hour."""
-        return self.invoke("sweep", {})
+        return dict(self.invoke("sweep", {}))
 
     def is_swept(self, text: str, seconds: float = 60) -> bool:
         """Let the janitor run until nothing whose name contains `text` is left; say whether that came to pass."""

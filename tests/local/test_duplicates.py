@@ -2,14 +2,17 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Run, Runs, eventually, object_created, small_census
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack) -> Runs:
+def runs(cloud: Cloud, stack: Outputs) -> Runs:
     return Runs(cloud, stack)
 
 
@@ -18,7 +21,7 @@ def executions_of(runs: Runs, run: Run) -> list[str]:
     return [item["name"] for page in pages for item in page["executions"] if item["name"].startswith(run.run_id)]
 
 
-def test_a_hundred_deliveries_twenty_at_a_time_make_one_run(runs: Runs):
+def test_a_hundred_deliveries_twenty_at_a_time_make_one_run(runs: Runs) -> None:
     run = runs.upload("duplicate.csv")
     event = object_created(run, runs.incoming)
 
@@ -32,7 +35,7 @@ def test_a_hundred_deliveries_twenty_at_a_time_make_one_run(runs: Runs):
     assert list(runs.training_jobs(run).values()) == ["Completed", "Completed"]
 
 
-def test_deliveries_as_eventbridge_makes_them_and_after_the_run_make_none(runs: Runs):
+def test_deliveries_as_eventbridge_makes_them_and_after_the_run_make_none(runs: Runs) -> None:
     run = runs.upload("late-duplicate.csv")
     ended = runs.end(run)
 
@@ -40,11 +43,11 @@ def test_deliveries_as_eventbridge_makes_them_and_after_the_run_make_none(runs: 
         runs.invoke("start-run", object_created(run, runs.incoming), kind="Event")
     assert runs.invoke("start-run", object_created(run, runs.incoming))["started"] is False
 
-    assert runs.describe(run)["startDate"] == ended["startDate"]
+    assert runs.end(run)["startDate"] == ended["startDate"]
     assert executions_of(runs, run) == [run.run_id]
 
 
-def test_a_new_version_of_the_same_key_is_a_run_of_its_own(runs: Runs):
+def test_a_new_version_of_the_same_key_is_a_run_of_its_own(runs: Runs) -> None:
     first = runs.upload("again.csv", small_census(seed=1))
     second = runs.upload("again.csv", small_census(seed=2))
     assert first.run_id != second.run_id
@@ -53,7 +56,7 @@ def test_a_new_version_of_the_same_key_is_a_run_of_its_own(runs: Runs):
     assert sources == [first.version_id, second.version_id]
 
 
-def test_a_deliberate_second_run_has_a_name_of_its_own_and_happens_once(runs: Runs):
+def test_a_deliberate_second_run_has_a_name_of_its_own_and_happens_once(runs: Runs) -> None:
     run = runs.upload("on-purpose.csv")
     assert runs.end(run)["status"] == "SUCCEEDED"
     manual = {"key": run.key, "rerun": "pca"}  # a name that begins like those of the run's own resources
@@ -68,7 +71,7 @@ def test_a_deliberate_second_run_has_a_name_of_its_own_and_happens_once(runs: Ru
     assert sorted(executions_of(runs, run)) == [run.run_id, rerun.run_id]
 
 
-def test_a_lost_event_is_made_up_for_by_hand(runs: Runs):
+def test_a_lost_event_is_made_up_for_by_hand(runs: Runs) -> None:
     """The rule is off while the CSV lands, as if its event were lost."""
     rule = f"{runs.stack}-object-created"
     runs.client("events").disable_rule(Name=rule)
@@ -84,12 +87,12 @@ def test_a_lost_event_is_made_up_for_by_hand(runs: Runs):
     assert runs.end(run)["status"] == "SUCCEEDED"
 
 
-def test_an_event_that_names_nothing_of_ours_starts_nothing_and_is_kept(runs: Runs):
+def test_an_event_that_names_nothing_of_ours_starts_nothing_and_is_kept(runs: Runs) -> None:
     before = runs.client("stepfunctions").list_executions(stateMachineArn=runs.machine)["executions"]
 
     runs.invoke("start-run", {"key": "elsewhere/census.csv"}, kind="Event")
 
-    def dead_letters() -> list:
+    def dead_letters() -> list[dict[str, Any]]:
         return list(runs.messages_to(runs.outputs["DeadLettersUrl"]))
 
     (letter,) = eventually(dead_letters, 60, "no dead letter")

@@ -43,7 +43,7 @@ class Result:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    return json.loads(GOLDEN.read_text())
+    return dict(json.loads(GOLDEN.read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +60,22 @@ def labeled(result: Result) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(result.read(result.files.labeled_counties).decode(), newline="")))
 
 
-def test_incomplete_rows_are_dropped_and_named(result, golden):
+def test_incomplete_rows_are_dropped_and_named(result: Result, golden: dict[str, Any]) -> None:
     document = result.json(result.files.segments)
     assert document["rows"] == {"read": 3220, "dropped": 2, "labeled": 3218}
     assert [region["name"] for region in document["dropped_regions"]] == golden["input"]["incomplete"]
     assert len(document["features"]) == 34
 
 
-def test_the_smallest_number_of_components_for_80_percent_is_kept(result, golden):
+def test_the_smallest_number_of_components_for_80_percent_is_kept(result: Result, golden: dict[str, Any]) -> None:
     pca = result.json(result.files.segments)["pca"]
     assert (pca["num_components"], pca["components_kept"]) == (33, 7)
     assert pca["explained_variance"][6] == pytest.approx(golden["pca"]["explained_variance_top7"], abs=1e-5)
 
 
-def test_the_recorded_counties_lie_where_they_were_recorded(labeled, golden):
+def test_the_recorded_counties_lie_where_they_were_recorded(
+    labeled: list[dict[str, str]], golden: dict[str, Any]
+) -> None:
     """Each component's sign is arbitrary, but the same for every county."""
     by_name = {f"{row['State']}-{row['County']}": [float(row[f"c_{i}"]) for i in range(1, 8)] for row in labeled}
     recorded = golden["pca"]["top7_projections"]
@@ -82,14 +84,14 @@ def test_the_recorded_counties_lie_where_they_were_recorded(labeled, golden):
     assert ours * signs == pytest.approx(theirs, abs=1e-4)
 
 
-def test_every_county_is_labeled_close_to_its_centroid(result, labeled):
+def test_every_county_is_labeled_close_to_its_centroid(result: Result, labeled: list[dict[str, str]]) -> None:
     kmeans = result.json(result.files.segments)["kmeans"]
     squared = [float(row["distance"]) ** 2 for row in labeled]
     assert np.mean(squared) == pytest.approx(kmeans["mean_squared_distance"], rel=1e-5)
     assert kmeans["mean_squared_distance"] <= 0.1060
 
 
-def test_the_segments_sizes_are_those_of_the_labels(result, labeled):
+def test_the_segments_sizes_are_those_of_the_labels(result: Result, labeled: list[dict[str, str]]) -> None:
     segments = result.json(result.files.segments)["segments"]
     for segment in segments:
         assert segment["size"] == sum(row["label"] == str(segment["label"]) for row in labeled)
@@ -97,7 +99,7 @@ def test_the_segments_sizes_are_those_of_the_labels(result, labeled):
     assert sum(segment["size"] for segment in segments) == len(labeled) == 3218
 
 
-def test_labeled_counties_keep_the_files_order_and_ids(labeled):
+def test_labeled_counties_keep_the_files_order_and_ids(labeled: list[dict[str, str]]) -> None:
     header = ["CensusId", "State", "County", *(f"c_{i}" for i in range(1, 8)), "label", "distance", "segment"]
     assert list(labeled[0]) == header
     original = list(csv.DictReader(CENSUS_2015.open(newline="", encoding="utf-8-sig")))
@@ -105,7 +107,7 @@ def test_labeled_counties_keep_the_files_order_and_ids(labeled):
     assert [row["CensusId"] for row in labeled] == complete
 
 
-def test_segments_json_holds_what_the_contract_says(result):
+def test_segments_json_holds_what_the_contract_says(result: Result) -> None:
     document = result.json(result.files.segments)
     assert {"run_id", "rows", "dropped_regions", "features", "pca", "kmeans", "segments"} <= document.keys()
     makeup = document["pca"]["makeup"]
@@ -118,7 +120,7 @@ def test_segments_json_holds_what_the_contract_says(result):
         assert segment["representatives"]
 
 
-def test_the_manifest_says_what_was_read_and_what_it_took(result):
+def test_the_manifest_says_what_was_read_and_what_it_took(result: Result) -> None:
     manifest = result.json(result.files.manifest)
     assert manifest["input"]["bytes"] == CENSUS_2015.stat().st_size
     assert manifest["input"]["etag"] == "066d37f43f7762f1eb409b1660fe9763"
@@ -130,19 +132,19 @@ def test_the_manifest_says_what_was_read_and_what_it_took(result):
     assert all(step["end"] >= step["start"] for step in manifest["steps"])
 
 
-def test_latest_points_to_the_run(result):
+def test_latest_points_to_the_run(result: Result) -> None:
     latest = result.json(LATEST)
     assert latest["run_id"] == result.run.run_id
     for uri in latest["files"].values():
         assert result.read(uri.removeprefix(f"s3://{result.runs.results}/"))
 
 
-def test_nothing_is_left_in_sagemaker(result):
+def test_nothing_is_left_in_sagemaker(result: Result) -> None:
     assert result.runs.leftovers(result.run.run_id) == []
     assert set(result.runs.training_jobs(result.run).values()) == {"Completed"}
 
 
-def test_a_repeated_event_starts_nothing(result):
+def test_a_repeated_event_starts_nothing(result: Result) -> None:
     answer = result.runs.invoke("start-run", object_created(result.run, result.runs.incoming))
     assert answer == {"run_id": result.run.run_id, "started": False}
 
@@ -180,7 +182,9 @@ def _artifact(centroids: list[list[float]]) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_recorded_centroids_give_the_recorded_sizes(result, golden, recorded_endpoint):
+def test_the_recorded_centroids_give_the_recorded_sizes(
+    result: Result, golden: dict[str, Any], recorded_endpoint: str
+) -> None:
     """The counties as our run projected them, turned to the recorded signs, at an endpoint with those centroids."""
     points = decode(result.read(result.files.projected_part("part-00000")))
     autauga = np.array(golden["pca"]["top7_projections"]["Alabama-Autauga"])

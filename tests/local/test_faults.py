@@ -1,6 +1,7 @@
 """The fault matrix: whatever strikes SageMaker or S3, the run ends as it must and nothing is left of it."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,7 @@ MATRIX = matrix()
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs() -> Iterator[Runs]:
     with deployed() as runs:
         yield runs
 
@@ -24,40 +25,40 @@ def outcomes(runs: Runs) -> dict[str, Outcome]:
     return {outcome.case.label: outcome for outcome in run_matrix(runs, MATRIX)}
 
 
-def test_at_least_eighty_cases_each_of_its_own():
+def test_at_least_eighty_cases_each_of_its_own() -> None:
     assert len(MATRIX) >= 80
     assert len({case.label for case in MATRIX}) == len(MATRIX)
 
 
-def test_both_stages_are_struck_alike():
+def test_both_stages_are_struck_alike() -> None:
     struck = {stage: {(case.operation, case.fault) for case in MATRIX if case.stage == stage} for stage in STAGES}
     assert struck["pca"] == struck["kmeans"]
 
 
 @pytest.mark.parametrize("case", MATRIX, ids=lambda case: case.label)
-def test_the_run_ends_as_it_must_with_nothing_left(outcomes: dict[str, Outcome], case: Case):
+def test_the_run_ends_as_it_must_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
     assert outcomes[case.label].complaints() == []
 
 
-def test_every_operation_that_runs_call_is_struck(outcomes: dict[str, Outcome], runs: Runs):
+def test_every_operation_that_runs_call_is_struck(outcomes: dict[str, Outcome], runs: Runs) -> None:
     """The matrix ran every kind of success and failure: what it called is what the stack uses."""
     struck = {case.operation for case in MATRIX}
     assert runs.operations() - struck == set()
 
 
-def test_nothing_at_all_is_left_in_sagemaker(outcomes: dict[str, Outcome], runs: Runs):
+def test_nothing_at_all_is_left_in_sagemaker(outcomes: dict[str, Outcome], runs: Runs) -> None:
     assert runs.leftovers() == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_manifest_says_which_instance_type_served(outcomes: dict[str, Outcome], runs: Runs, stage: str):
+def test_the_manifest_says_which_instance_type_served(outcomes: dict[str, Outcome], runs: Runs, stage: str) -> None:
     for operation, first in (("CreateTrainingJob", "ml.c4.xlarge"), ("CreateEndpoint", "ml.t2.medium")):
         outcome = outcomes[f"{operation}-quota={first}-{stage}"]
         manifest = json.dumps(runs.read_json(outcome.run.files.manifest))
         assert "ml.m5.large" in manifest, (operation, manifest)
 
 
-def test_a_failed_run_says_why_and_what_remains(outcomes: dict[str, Outcome], runs: Runs):
+def test_a_failed_run_says_why_and_what_remains(outcomes: dict[str, Outcome], runs: Runs) -> None:
     outcome = outcomes["TrainingJob-failed=why-kmeans"]
     failure = runs.read_json(outcome.run.files.failure)
     assert (failure["phase"], failure["error"], failure["cause"]) == ("KMeans", "TrainingJobFailed", "why")

@@ -2,16 +2,19 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from jobs.sagemaker.requests import tags
 from tests.local.runs import Runs, eventually
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack):
+def runs(cloud: Cloud, stack: Outputs) -> Iterator[Runs]:
     runs = Runs(cloud, stack)
     yield runs
     runs.clear_faults()
@@ -75,7 +78,7 @@ def maker(runs: Runs, execution: dict[str, Any]) -> Maker:
     return Maker(runs, execution)
 
 
-def test_it_removes_what_a_finished_execution_left(runs: Runs, execution, maker: Maker):
+def test_it_removes_what_a_finished_execution_left(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
     name = f"{runs.stack}-{execution['run_id']}-pca-9"
     runs.add_faults(f"Endpoint@{name}:slow=5")
     made = maker.endpoint(name, tags(runs.stack, execution["run_id"], execution["arn"]))
@@ -87,7 +90,7 @@ def test_it_removes_what_a_finished_execution_left(runs: Runs, execution, maker:
     assert runs.is_swept(execution["run_id"])
 
 
-def test_it_stops_a_training_job_that_nobody_waits_for(runs: Runs, execution, maker: Maker):
+def test_it_stops_a_training_job_that_nobody_waits_for(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
     name = f"{runs.stack}-{execution['run_id']}-pca-8"
     runs.add_faults(f"TrainingJob@{name}:stuck")
     maker.training_job(name, tags(runs.stack, execution["run_id"], execution["arn"]))
@@ -97,7 +100,7 @@ def test_it_stops_a_training_job_that_nobody_waits_for(runs: Runs, execution, ma
     assert maker.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Stopped"
 
 
-def test_what_an_unknown_execution_left_is_removed_too(runs: Runs, execution, maker: Maker):
+def test_what_an_unknown_execution_left_is_removed_too(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
     """Step Functions forgets executions after 90 days; what they left must not live forever."""
     gone = f"{execution['arn']}-never-was"
     maker.endpoint(f"{runs.stack}-forgotten-kmeans", tags(runs.stack, "forgotten", gone))
@@ -105,7 +108,9 @@ def test_what_an_unknown_execution_left_is_removed_too(runs: Runs, execution, ma
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "another stack's", "a prefix stack's"])
-def test_it_never_touches_what_isnt_tagged_as_this_stacks(runs: Runs, execution, maker: Maker, whose: str):
+def test_it_never_touches_what_isnt_tagged_as_this_stacks(
+    runs: Runs, execution: dict[str, Any], maker: Maker, whose: str
+) -> None:
     name = f"{runs.stack}-x{whose[:4].strip(' n')}-pca".replace(" ", "").replace("'", "")
     own = {
         "nobody's": [],
@@ -122,7 +127,7 @@ def test_it_never_touches_what_isnt_tagged_as_this_stacks(runs: Runs, execution,
     maker.remove(name)
 
 
-def test_it_never_touches_a_running_executions_resources(runs: Runs):
+def test_it_never_touches_a_running_executions_resources(runs: Runs) -> None:
     runs.add_faults("State.Project@busy-:slow=3")
     run = runs.upload("busy.csv")
     eventually(lambda: any(fault["struck"] for fault in runs.faults_on("busy-")), 60)
@@ -135,7 +140,7 @@ def test_it_never_touches_a_running_executions_resources(runs: Runs):
     assert runs.end(run)["status"] == "SUCCEEDED"
 
 
-def test_one_that_cant_be_removed_keeps_nothing_else(runs: Runs, execution, maker: Maker):
+def test_one_that_cant_be_removed_keeps_nothing_else(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
     """The first in the list is the one that is refused."""
     stubborn, meek = (f"{runs.stack}-{name}-pca" for name in ("aaa", "zzz"))
     for name in (stubborn, meek):
@@ -153,7 +158,7 @@ def test_one_that_cant_be_removed_keeps_nothing_else(runs: Runs, execution, make
     assert runs.is_swept("")
 
 
-def test_it_counts_what_it_found(runs: Runs, execution, maker: Maker):
+def test_it_counts_what_it_found(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
     """In CloudWatch's embedded metric format: CloudWatch reads the metric from the log."""
     began = int(time.time() * 1000)
     maker.endpoint(f"{runs.stack}-counted-pca", tags(runs.stack, "counted", "arn:aws:states:us-east-1:1:x"))
@@ -171,7 +176,7 @@ def test_it_counts_what_it_found(runs: Runs, execution, maker: Maker):
     assert runs.is_swept("counted")
 
 
-def test_it_runs_on_a_schedule_and_whenever_an_execution_doesnt_succeed(runs: Runs):
+def test_it_runs_on_a_schedule_and_whenever_an_execution_doesnt_succeed(runs: Runs) -> None:
     events = runs.client("events")
     schedule = events.describe_rule(Name=f"{runs.stack}-sweep")
     assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(15 minutes)", "ENABLED")
@@ -182,7 +187,7 @@ def test_it_runs_on_a_schedule_and_whenever_an_execution_doesnt_succeed(runs: Ru
         assert target["Arn"].endswith(f":function:{runs.stack}-sweep")
 
 
-def test_an_aborted_executions_resources_go_without_anybody_asking(runs: Runs):
+def test_an_aborted_executions_resources_go_without_anybody_asking(runs: Runs) -> None:
     """Through the status-change event alone."""
     runs.add_faults("State.Project@abandoned-:slow=60")
     run = runs.upload("abandoned.csv")

@@ -34,19 +34,19 @@ _SECOND_STAGE = {
 def cases() -> Iterator[Case]:
     for function, steps in STEPS.items():
         target = f"lambda.{function}"
-        for kind, error in ENDS.items():
+        for kind, end in ENDS.items():
             yield Case(target, f"{kind}*1", "", None, where=_ANY)
-            yield Case(target, kind, "", error, where=_ANY, janitor=function == "teardown")
+            yield Case(target, kind, "", end, where=_ANY, janitor=function == "teardown")
         for step in steps:
             yield Case(target, f"kill={step}*1", "", None, where=_ANY)
     for function, second in _SECOND_STAGE.items():
         for fault, error in {"kill*1": None, "kill": ENDS["kill"]}.items():
             janitor = function == "teardown" and error is not None
             yield Case(f"lambda.{function}", fault, "kmeans", error, where=second, janitor=janitor)
-    for kind, error in ENDS.items():
+    for kind, end in ENDS.items():
         # A run that was refused anyway: it ends with the refusal, unless what records it always dies.
         yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
-        yield Case("lambda.record_failure", kind, "", error, where=_ANY, body=b"")
+        yield Case("lambda.record_failure", kind, "", end, where=_ANY, body=b"")
         # The execution has been started by the time the function dies: its next life finds it started.
         yield Case("lambda.start_run", f"{kind}*1", "", None, where="{name}.csv")
         yield Case("lambda.start_run", kind, "", None, where="{name}.csv")
@@ -56,7 +56,7 @@ CASES = list(cases())
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs() -> Iterator[Runs]:
     with deployed() as runs:
         yield runs
 
@@ -66,7 +66,7 @@ def outcomes(runs: Runs) -> dict[str, Outcome]:
     return {outcome.case.label: outcome for outcome in run_matrix(runs, CASES)}
 
 
-def test_every_function_of_the_stack_is_killed(runs: Runs):
+def test_every_function_of_the_stack_is_killed(runs: Runs) -> None:
     pages = runs.client("lambda").get_paginator("list_functions").paginate()
     functions = {item["FunctionName"].removeprefix(f"{runs.stack}-") for page in pages for item in page["Functions"]}
     killed = {case.operation.removeprefix("lambda.").replace("_", "-") for case in CASES}
@@ -74,16 +74,16 @@ def test_every_function_of_the_stack_is_killed(runs: Runs):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
-def test_the_run_recovers_or_fails_with_nothing_left(outcomes: dict[str, Outcome], case: Case):
+def test_the_run_recovers_or_fails_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
     assert outcomes[case.label].complaints() == []
 
 
-def test_a_refusal_that_nobody_could_record_left_its_problems(outcomes: dict[str, Outcome], runs: Runs):
+def test_a_refusal_that_nobody_could_record_left_its_problems(outcomes: dict[str, Outcome], runs: Runs) -> None:
     run = outcomes["lambda.record_failure-kill-"].run
     assert "problems.json" in runs.written(run)
 
 
-def test_nothing_was_trained_on_half_prepared_files(outcomes: dict[str, Outcome], runs: Runs):
+def test_nothing_was_trained_on_half_prepared_files(outcomes: dict[str, Outcome], runs: Runs) -> None:
     for kind in ENDS:
         run = outcomes[f"lambda.prepare-{kind}-"].run
         assert runs.training_jobs(run) == {}
@@ -91,7 +91,7 @@ def test_nothing_was_trained_on_half_prepared_files(outcomes: dict[str, Outcome]
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_janitor_that_dies_comes_again(outcomes: dict[str, Outcome], runs: Runs, kind: str):
+def test_a_janitor_that_dies_comes_again(outcomes: dict[str, Outcome], runs: Runs, kind: str) -> None:
     """Lambda invokes it again by itself after an asynchronous invocation failed."""
     name = f"jan-{kind}"
     runs.add_faults(f"State.Project@{name}:slow=60")

@@ -1,12 +1,15 @@
 """Twenty-five CSVs at once: as many runs, each with its own right result, and nothing left."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import psutil
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Runs, small_census
 
 CSVS = 25
@@ -44,12 +47,12 @@ class Memory:
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack) -> Runs:
+def runs(cloud: Cloud, stack: Outputs) -> Runs:
     return Runs(cloud, stack)
 
 
 @pytest.mark.timeout(400)
-def test_twenty_five_csvs_at_once_all_succeed(runs: Runs, record_property):
+def test_twenty_five_csvs_at_once_all_succeed(runs: Runs, record_property: Callable[[str, object], None]) -> None:
     rows = {number: 40 + 8 * number for number in range(CSVS)}
     bodies = {number: small_census(rows=rows[number], seed=number) for number in range(CSVS)}
     before = set(runs.leftovers())

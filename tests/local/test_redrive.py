@@ -1,12 +1,16 @@
 """A failed execution, redriven, goes on where it failed and reuses what is done."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Run, Runs, eventually
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack):
+def runs(cloud: Cloud, stack: Outputs) -> Iterator[Runs]:
     runs = Runs(cloud, stack)
     yield runs
     runs.clear_faults()
@@ -32,7 +36,7 @@ def redrive(runs: Runs, run: Run) -> list[str]:
     return [event["stateEnteredEventDetails"]["name"] for event in since if "stateEnteredEventDetails" in event]
 
 
-def test_a_failed_training_is_made_again_and_the_other_models_job_is_reused(runs: Runs):
+def test_a_failed_training_is_made_again_and_the_other_models_job_is_reused(runs: Runs) -> None:
     run = fail_once(runs, "redrive-km", "TrainingJob@redrive-km-*-kmeans:failed=why", error="TrainingJobFailed")
     assert runs.leftovers(run.run_id) == []
     base = f"{runs.stack}-{run.run_id}"
@@ -53,7 +57,7 @@ def test_a_failed_training_is_made_again_and_the_other_models_job_is_reused(runs
     assert f"{base}-kmeans-2" in str(manifest)
 
 
-def test_a_phase_that_failed_after_its_training_reuses_that_training(runs: Runs):
+def test_a_phase_that_failed_after_its_training_reuses_that_training(runs: Runs) -> None:
     run = fail_once(runs, "redrive-ep", "Endpoint@redrive-ep-*-pca:failed=no luck", error="EndpointFailed")
 
     entered = redrive(runs, run)
@@ -65,7 +69,7 @@ def test_a_phase_that_failed_after_its_training_reuses_that_training(runs: Runs)
     assert runs.leftovers(run.run_id) == []
 
 
-def test_only_publish_is_done_again_when_publish_failed(runs: Runs):
+def test_only_publish_is_done_again_when_publish_failed(runs: Runs) -> None:
     run = fail_once(runs, "redrive-pub", "s3.PutObject@redrive-pub-*/segments.json:denied", error="AccessDenied")
 
     entered = redrive(runs, run)
@@ -74,14 +78,14 @@ def test_only_publish_is_done_again_when_publish_failed(runs: Runs):
     assert runs.has_correct_labels(run)
 
 
-def test_a_shard_that_failed_is_done_again(runs: Runs):
+def test_a_shard_that_failed_is_done_again(runs: Runs) -> None:
     run = fail_once(runs, "redrive-lab", "InvokeEndpoint@redrive-lab-*-kmeans:denied", error="AccessDeniedException")
     redrive(runs, run)
     assert runs.has_correct_labels(run)
     assert runs.leftovers(run.run_id) == []
 
 
-def test_an_aborted_run_goes_on(runs: Runs):
+def test_an_aborted_run_goes_on(runs: Runs) -> None:
     runs.add_faults("State.Label@redrive-abo:slow=60")
     run = runs.upload("redrive-abo.csv")
     eventually(lambda: any(fault["struck"] for fault in runs.faults_on("redrive-abo")), 60)
@@ -94,12 +98,12 @@ def test_an_aborted_run_goes_on(runs: Runs):
     runs.client("stepfunctions").redrive_execution(executionArn=run.execution_arn)
     if runs.end(run)["status"] == "FAILED":
         redrive(runs, run)
-    assert runs.describe(run)["status"] == "SUCCEEDED"
+    assert runs.end(run)["status"] == "SUCCEEDED"
     assert runs.has_correct_labels(run)
     assert runs.leftovers(run.run_id) == []
 
 
-def test_it_may_fail_and_be_redriven_twice(runs: Runs):
+def test_it_may_fail_and_be_redriven_twice(runs: Runs) -> None:
     run = fail_once(runs, "redrive-two", "TrainingJob@redrive-two-*-pca:failed=why", error="TrainingJobFailed")
     runs.add_faults("TrainingJob@redrive-two-*-pca:failed=again")
     runs.client("stepfunctions").redrive_execution(executionArn=run.execution_arn)
@@ -115,7 +119,7 @@ def test_it_may_fail_and_be_redriven_twice(runs: Runs):
     assert runs.has_correct_labels(run)
 
 
-def test_a_run_that_succeeded_cant_be_redriven(runs: Runs):
+def test_a_run_that_succeeded_cant_be_redriven(runs: Runs) -> None:
     run = runs.upload("redrive-ok.csv")
     assert runs.end(run)["status"] == "SUCCEEDED"
     states = runs.client("stepfunctions")

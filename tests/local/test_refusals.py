@@ -8,15 +8,18 @@ import gzip
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Run, Runs, eventually, small_census
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack):
+def runs(cloud: Cloud, stack: Outputs) -> Iterator[Runs]:
     runs = Runs(cloud, stack)
     yield runs
     runs.clear_faults()
@@ -50,7 +53,7 @@ def refused(runs: Runs, run: Run) -> dict[str, Any]:
     assert sorted(runs.written(run)) == ["failure.json", "problems.json"]
     problems = runs.read_json(run.files.problems)
     assert problems["summary"] in json.loads(ended["cause"])["errorMessage"]
-    return problems
+    return dict(problems)
 
 
 def succeeded(runs: Runs, run: Run) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def succeeded(runs: Runs, run: Run) -> dict[str, Any]:
     ended = runs.end(run)
     assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
     assert runs.has_correct_labels(run)
-    return runs.read_json(run.files.manifest)
+    return dict(runs.read_json(run.files.manifest))
 
 
 def hold_prepare(runs: Runs, name: str) -> None:
@@ -80,19 +83,19 @@ def with_figures(*cells: str) -> bytes:
 
 
 class TestRefused:
-    def test_every_problem_is_listed_with_row_column_value_and_remedy(self, runs: Runs):
+    def test_every_problem_is_listed_with_row_column_value_and_remedy(self, runs: Runs) -> None:
         problems = refused(runs, runs.upload("bad.csv", with_figures("n/a", "-4", "inf")))
         listed = [(each["row"], each["column"], each["value"]) for each in problems["problems"]]
         assert listed == [(2, "Measure0", "n/a"), (3, "Measure0", "-4"), (4, "Measure0", "inf")]
         assert all(each["remedy"] and each["remedy"] in each["message"] for each in problems["problems"])
         assert sum(problems["totals"].values()) == 3
 
-    def test_a_hundred_of_each_kind_are_shown_and_all_are_counted(self, runs: Runs):
+    def test_a_hundred_of_each_kind_are_shown_and_all_are_counted(self, runs: Runs) -> None:
         problems = refused(runs, runs.upload("many-bad.csv", with_figures(*["n/a"] * 150)))
         assert len(problems["problems"]) == 100
         assert list(problems["totals"].values()) == [150]
 
-    def test_people_are_told_what_is_wrong_and_what_to_do(self, runs: Runs, inbox: str):
+    def test_people_are_told_what_is_wrong_and_what_to_do(self, runs: Runs, inbox: str) -> None:
         list(runs.messages_to(inbox))
         run = runs.upload("told.csv", with_figures("n/a"))
         refused(runs, run)
@@ -105,7 +108,7 @@ class TestRefused:
         for words in (run.key, "was refused", "row 2", "Measure0", "untouched", run.files.problems):
             assert words in told["Message"]
 
-    def test_it_is_counted(self, runs: Runs):
+    def test_it_is_counted(self, runs: Runs) -> None:
         began = int(time.time() * 1000)
         refused(runs, runs.upload("counted-bad.csv", with_figures("n/a")))
 
@@ -116,10 +119,10 @@ class TestRefused:
 
         assert eventually(counted, 20, "no metric in the log")
 
-    def test_an_object_of_no_bytes(self, runs: Runs):
+    def test_an_object_of_no_bytes(self, runs: Runs) -> None:
         assert "empty" in refused(runs, runs.upload("zero.csv", b""))["summary"]
 
-    def test_a_version_that_was_deleted_before_it_was_read(self, runs: Runs):
+    def test_a_version_that_was_deleted_before_it_was_read(self, runs: Runs) -> None:
         hold_prepare(runs, "deleted-")
         run = runs.upload("deleted-.csv")
         await_hold(runs, "deleted-")
@@ -129,7 +132,7 @@ class TestRefused:
 
         assert list(problems["totals"]) == ["deleted"]
 
-    def test_the_original_stays(self, runs: Runs):
+    def test_the_original_stays(self, runs: Runs) -> None:
         body = with_figures("n/a")
         run = runs.upload("stays.csv", body)
         refused(runs, run)
@@ -138,7 +141,7 @@ class TestRefused:
 
 
 class TestRead:
-    def test_a_name_with_spaces_and_letters_of_other_languages(self, runs: Runs):
+    def test_a_name_with_spaces_and_letters_of_other_languages(self, runs: Runs) -> None:
         run = runs.upload("Zensus der Bevölkerung, 人口 (2015).csv")
         manifest = succeeded(runs, run)
         assert manifest["input"]["uri"].endswith("/incoming/Zensus der Bevölkerung, 人口 (2015).csv")
@@ -152,10 +155,10 @@ class TestRead:
         ],
         ids=["gzip", "UTF-16", "semicolons and decimal commas"],
     )
-    def test_a_common_variation(self, runs: Runs, name: str, encoded: bytes):
+    def test_a_common_variation(self, runs: Runs, name: str, encoded: bytes) -> None:
         succeeded(runs, runs.upload(name, encoded))
 
-    def test_the_version_that_triggered_the_run_even_if_it_is_overwritten_meanwhile(self, runs: Runs):
+    def test_the_version_that_triggered_the_run_even_if_it_is_overwritten_meanwhile(self, runs: Runs) -> None:
         first, second = small_census(seed=1), small_census(rows=80, seed=2)
         hold_prepare(runs, "overwritten-")
         run = runs.upload("overwritten-.csv", first)
@@ -167,7 +170,7 @@ class TestRead:
         assert runs.end(other)["status"] == "SUCCEEDED"
         assert runs.read_json(other.files.manifest)["input"]["sha256"] == hashlib.sha256(second).hexdigest()
 
-    def test_a_file_that_is_deleted_without_its_version(self, runs: Runs):
+    def test_a_file_that_is_deleted_without_its_version(self, runs: Runs) -> None:
         """A delete marker hides the version that triggered the run; the run reads it all the same."""
         hold_prepare(runs, "hidden-")
         run = runs.upload("hidden-.csv")
@@ -176,7 +179,7 @@ class TestRead:
         succeeded(runs, run)
 
 
-def test_a_folder_marker_starts_nothing(runs: Runs):
+def test_a_folder_marker_starts_nothing(runs: Runs) -> None:
     run = runs.upload("a folder/", b"")
     assert runs.invoke("start-run", {"key": run.key}) == {"skipped": "incoming/a folder/ is a folder marker"}
     time.sleep(1)

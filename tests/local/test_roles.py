@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from embedded_aws.cloud.deploy import Outputs
+from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Runs
 
 # Whose role, and what it loses.
@@ -26,14 +29,14 @@ LOSSES = [
 
 
 @pytest.fixture(scope="module")
-def runs(cloud, stack) -> Runs:
+def runs(cloud: Cloud, stack: Outputs) -> Runs:
     return Runs(cloud, stack)
 
 
 def role_of(runs: Runs, owner: str) -> str:
     """Return the name of the role that a function, SageMaker or the state machine takes."""
     if owner == "state machine":
-        arn = runs.client("stepfunctions").describe_state_machine(stateMachineArn=runs.machine)["roleArn"]
+        arn: str = runs.client("stepfunctions").describe_state_machine(stateMachineArn=runs.machine)["roleArn"]
     else:
         function = "launch-training" if owner == "SageMaker" else owner
         found = runs.client("lambda").get_function_configuration(FunctionName=f"{runs.stack}-{function}")
@@ -62,14 +65,14 @@ def without(runs: Runs, role: str, action: str) -> Iterator[None]:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
 
 
-def _less(statement, action):
+def _less(statement: dict[str, Any], action: str) -> dict[str, Any] | None:
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     left = [each for each in actions if each != action]
     return statement | {"Action": left} if left else None
 
 
 @pytest.mark.parametrize(("owner", "action"), LOSSES)
-def test_a_run_without_a_permission_fails_with_access_denied(runs, owner, action):
+def test_a_run_without_a_permission_fails_with_access_denied(runs: Runs, owner: str, action: str) -> None:
     with without(runs, role_of(runs, owner), action):
         run = runs.upload(f"without {action}.csv")
         ended = runs.end(run)
@@ -79,7 +82,7 @@ def test_a_run_without_a_permission_fails_with_access_denied(runs, owner, action
     assert runs.is_swept(run.run_id)
 
 
-def test_a_run_with_all_its_permissions_passes(runs):
+def test_a_run_with_all_its_permissions_passes(runs: Runs) -> None:
     """The same CSV, after every role has its permissions back."""
     run = runs.upload("with all permissions.csv")
     assert runs.end(run)["status"] == "SUCCEEDED"

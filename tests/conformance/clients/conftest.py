@@ -51,7 +51,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """Start the embedded AWS, and return the variables that lead to it."""
     if not PYTHON.exists():
         pytest.fail(f"{PYTHON.relative_to(ROOT)} is missing; run make setup")
-    command = [PYTHON, "-m", "tests.conformance.clients.serve", str(tmp_path_factory.mktemp("cloud"))]
+    command = [str(PYTHON), "-m", "tests.conformance.clients.serve", str(tmp_path_factory.mktemp("cloud"))]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdin is not None
@@ -132,7 +132,8 @@ class HastyClock:
 @pytest.fixture(autouse=True)
 def _watched(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, touched: Any) -> None:
     """Note every call to SageMaker that botocore makes in this process, and let waiting pass faster."""
-    call = botocore.client.BaseClient._make_api_call
+    base: Any = botocore.client.BaseClient
+    call = base._make_api_call
     in_process = request.module.CLIENT != "AWS CLI"
 
     def noted(self: Any, operation: str, parameters: Any) -> Any:

@@ -179,8 +179,9 @@ class TestEndpoints:
         runtime = boto3.client("sagemaker-runtime")
         with pytest.raises(runtime.exceptions.ModelError) as caught:
             runtime.invoke_endpoint(EndpointName=hosted, ContentType="text/csv", Body="1,2,3")
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 424
-        assert caught.value.response["OriginalStatusCode"] == 400
+        response: Any = caught.value.response
+        assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
+        assert response["OriginalStatusCode"] == 400
 
     def test_an_endpoint_is_updated_to_another_configuration(self, sagemaker: Any, hosted: str) -> None:
         sagemaker.create_endpoint_config(EndpointConfigName="boto3-next", ProductionVariants=[_variant(hosted, "Next")])

@@ -49,14 +49,16 @@ class Aws:
 
     def faults(self, *specs: str) -> list[dict[str, Any]]:
         """Put faults in force."""
-        return self.cloud.request("PUT", "/_embedded/faults", list(specs))
+        return list(self.cloud.request("PUT", "/_embedded/faults", list(specs)))
 
     def put_matrix(self, key: str, matrix: np.ndarray) -> str:
         """Store a float32 matrix as recordIO and return its URI."""
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=recordio.encode(matrix.astype(np.float32)))
         return f"s3://{BUCKET}/{key}"
 
-    def job_request(self, name: str, algorithm: str, uri: str, hyperparameters: dict[str, Any], **changes: Any) -> dict:
+    def job_request(
+        self, name: str, algorithm: str, uri: str, hyperparameters: dict[str, Any], **changes: Any
+    ) -> dict[str, Any]:
         """Write the body of CreateTrainingJob, with members changed where wanted."""
         return {
             "TrainingJobName": name,
@@ -77,10 +79,11 @@ class Aws:
 
     def ended(self, name: str) -> dict[str, Any]:
         """Wait for a job's end and return its description."""
-        return wait_for(
+        job: dict[str, Any] = wait_for(
             lambda: self.sagemaker.describe_training_job(TrainingJobName=name),
             lambda job: job["TrainingJobStatus"] not in ("InProgress", "Stopping"),
         )
+        return job
 
     def put_model(self, key: str, arrays: Any) -> str:
         """Store an artifact made of these arrays and return its URI."""
@@ -98,7 +101,9 @@ class Aws:
         key = uri.removeprefix(f"s3://{BUCKET}/")
         body = self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-            return ndarray.load(archive.extractfile("model_algo-1").read())
+            member = archive.extractfile("model_algo-1")
+            assert member is not None
+            return ndarray.load(member.read())
 
     def create_endpoint(self, name: str, algorithm: str, artifact: str, **config: Any) -> None:
         """Create a model, a configuration and an endpoint of one name."""
@@ -112,14 +117,15 @@ class Aws:
 
     def settled(self, name: str) -> dict[str, Any]:
         """Wait until an endpoint is neither Creating nor Updating and return its description."""
-        return wait_for(
+        endpoint: dict[str, Any] = wait_for(
             lambda: self.sagemaker.describe_endpoint(EndpointName=name),
             lambda endpoint: endpoint["EndpointStatus"] not in ("Creating", "Updating"),
         )
+        return endpoint
 
     def role_named(self, name: str, *statements: dict[str, Any], trust: dict[str, Any] = TRUST) -> str:
         """Make a role with these permissions and return its ARN."""
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        arn: str = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
         if statements:
             self.iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=policy(*statements))
         return arn

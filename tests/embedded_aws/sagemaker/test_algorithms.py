@@ -1,6 +1,7 @@
 """The algorithms' twins alone: against the recorded run, float64 linear algebra and scikit-learn."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from tests.reference import CENSUS_2015, GOLDEN, needs_recorded_run
 
 
 @pytest.fixture(scope="module")
-def golden() -> dict:
-    return json.loads(GOLDEN.read_text())
+def golden() -> dict[str, Any]:
+    return dict(json.loads(GOLDEN.read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +22,13 @@ def scaled() -> np.ndarray:
     import pandas as pd
 
     numbers = pd.read_csv(CENSUS_2015).dropna().drop(columns=["CensusId", "State", "County"]).to_numpy(np.float64)
-    return ((numbers - numbers.min(axis=0)) / np.ptp(numbers, axis=0)).astype(np.float32)
+    scaled: np.ndarray = (numbers - numbers.min(axis=0)) / np.ptp(numbers, axis=0)
+    return scaled.astype(np.float32)
 
 
-def pca_of(rows: np.ndarray, components: int, *, portions: int = 1, mode: str = "regular", **options) -> pca.PcaResult:
+def pca_of(
+    rows: np.ndarray, components: int, *, portions: int = 1, mode: str = "regular", **options: Any
+) -> pca.PcaResult:
     sketch = pca.sketch_matrix(rows.shape[1], components, options.pop("extra", -1), 1) if mode != "regular" else None
     shift = rows[: len(rows) // portions].mean(axis=0, dtype=float)
     total = pca.PcaSums(rows.shape[1], shift, sketch)
@@ -35,7 +39,7 @@ def pca_of(rows: np.ndarray, components: int, *, portions: int = 1, mode: str = 
     return total.solve(components, **options)
 
 
-def kmeans_of(rows: np.ndarray, seed: int = 0, **settings) -> kmeans.KMeansResult:
+def kmeans_of(rows: np.ndarray, seed: int = 0, **settings: Any) -> kmeans.KMeansResult:
     read = hyperparameters.read(
         hyperparameters.KMEANS,
         {"feature_dim": str(rows.shape[1])} | {name: str(value) for name, value in settings.items()},
@@ -53,7 +57,7 @@ def msd(rows: np.ndarray, centers: np.ndarray) -> float:
 
 
 @needs_recorded_run
-def test_pca_gives_the_recorded_run(scaled: np.ndarray, golden: dict) -> None:
+def test_pca_gives_the_recorded_run(scaled: np.ndarray, golden: dict[str, Any]) -> None:
     result = pca_of(scaled, 33, portions=4)
 
     figures = golden["pca"]
@@ -67,7 +71,7 @@ def test_pca_gives_the_recorded_run(scaled: np.ndarray, golden: dict) -> None:
 
 
 @needs_recorded_run
-def test_the_recorded_centroids_give_the_recorded_clusters(scaled: np.ndarray, golden: dict) -> None:
+def test_the_recorded_centroids_give_the_recorded_clusters(scaled: np.ndarray, golden: dict[str, Any]) -> None:
     components = recorded_components(scaled, golden)
     centroids = np.array(golden["kmeans"]["centroids"], np.float32)
     nearest, distance = lloyd.assign(components, centroids)
@@ -76,16 +80,17 @@ def test_the_recorded_centroids_give_the_recorded_clusters(scaled: np.ndarray, g
     assert distance[0] == pytest.approx(golden["kmeans"]["autauga"]["distance_to_cluster"], abs=1e-5)
 
 
-def recorded_components(scaled: np.ndarray, golden: dict) -> np.ndarray:
+def recorded_components(scaled: np.ndarray, golden: dict[str, Any]) -> np.ndarray:
     """The seven components with the recorded run's signs, float32."""
     result = pca_of(scaled, 7)
     components = ((scaled - result.mean.astype(float)) @ result.v)[:, ::-1]
     signs = np.sign(components[0] * golden["pca"]["top7_projections"]["Alabama-Autauga"])
-    return (components * signs).astype(np.float32)
+    signed: np.ndarray = components * signs
+    return signed.astype(np.float32)
 
 
 @needs_recorded_run
-def test_kmeans_is_as_good_as_restarted_lloyds_for_twenty_seeds(scaled: np.ndarray, golden: dict) -> None:
+def test_kmeans_is_as_good_as_restarted_lloyds_for_twenty_seeds(scaled: np.ndarray, golden: dict[str, Any]) -> None:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -147,7 +152,7 @@ def blobs(rows: int = 3000, clusters: int = 6) -> tuple[np.ndarray, np.ndarray]:
         {"local_lloyd_max_iter": 50, "local_lloyd_tol": 0.01},
     ],
 )
-def test_kmeans_finds_planted_clusters_with_every_setting(settings: dict) -> None:
+def test_kmeans_finds_planted_clusters_with_every_setting(settings: dict[str, Any]) -> None:
     rows, planted = blobs()
     result = kmeans_of(rows, k=6, **settings)
     assert result.centers.shape == (6, 4)

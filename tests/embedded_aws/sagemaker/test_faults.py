@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,7 +22,7 @@ OPERATIONS = ["CreateEndpoint", "InvokeEndpoint", "CreateTrainingJob"]
 
 
 @pytest.fixture(scope="module")
-def impatient(aws: Aws):
+def impatient(aws: Aws) -> Any:
     return aws.cloud.client("sagemaker", config=ONCE)
 
 
@@ -41,7 +42,9 @@ def data(aws: Aws) -> str:
         ("limit", "ResourceLimitExceeded", 400),
     ],
 )
-def test_an_operation_answers_the_injected_error_as_often_as_told(aws: Aws, impatient, fault, code, status) -> None:
+def test_an_operation_answers_the_injected_error_as_often_as_told(
+    aws: Aws, impatient: Any, fault: str, code: str, status: int
+) -> None:
     aws.faults(f"ListModels:{fault}*2")
     for _ in range(2):
         with pytest.raises(ClientError) as refused:
@@ -59,7 +62,7 @@ def test_boto3s_own_retries_get_past_a_passing_fault(aws: Aws) -> None:
     assert aws.sagemaker.list_endpoints()["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-def test_a_fault_strikes_only_the_names_it_matches(aws: Aws, impatient) -> None:
+def test_a_fault_strikes_only_the_names_it_matches(aws: Aws, impatient: Any) -> None:
     aws.faults("DescribeModel@kmeans:throttle")
     with pytest.raises(ClientError, match="Could not find model"):
         impatient.describe_model(ModelName="some-pca")
@@ -67,7 +70,7 @@ def test_a_fault_strikes_only_the_names_it_matches(aws: Aws, impatient) -> None:
         impatient.describe_model(ModelName="some-kmeans-2")
 
 
-def test_a_reset_connection_does_nothing_and_a_lost_answer_does_all(aws: Aws, impatient) -> None:
+def test_a_reset_connection_does_nothing_and_a_lost_answer_does_all(aws: Aws, impatient: Any) -> None:
     request = {"ExecutionRoleArn": aws.role, "PrimaryContainer": {"Image": IMAGES["pca"]}}
     aws.faults("CreateModel@reset:reset", "CreateModel@lost:lost")
     for name in ("reset-model", "lost-model"):
@@ -78,7 +81,7 @@ def test_a_reset_connection_does_nothing_and_a_lost_answer_does_all(aws: Aws, im
     assert impatient.describe_model(ModelName="lost-model")["ModelName"] == "lost-model"
 
 
-def test_a_quota_refuses_one_instance_type_only(aws: Aws, impatient, data: str) -> None:
+def test_a_quota_refuses_one_instance_type_only(aws: Aws, impatient: Any, data: str) -> None:
     aws.faults("CreateTrainingJob:quota=ml.c4.xlarge", "CreateEndpoint:quota=ml.t2.medium")
     with pytest.raises(ClientError) as refused:
         impatient.create_training_job(**aws.job_request("quota-1", "pca", data, PCA))
@@ -210,9 +213,10 @@ def test_step_functions_sees_unmodelled_errors_and_broken_connections_as_sagemak
 
     def error_of_a_run() -> str:
         run = aws.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-        return wait_for(
+        ended = wait_for(
             lambda: aws.stepfunctions.describe_execution(executionArn=run), lambda seen: seen["status"] != "RUNNING"
-        )["error"]
+        )
+        return str(ended["error"])
 
     assert error_of_a_run() == "SageMaker.SageMakerException"  # its model has no ValidationException
     aws.faults("DescribeEndpoint:reset*1")
@@ -284,8 +288,8 @@ def test_the_control_route_keeps_the_present_faults_when_it_refuses_new_ones(aws
         aws.cloud.request("GET", "/_embedded/nothing")
 
 
-def test_calls_are_counted_by_operation_and_outcome(aws: Aws, impatient) -> None:
-    def counted(operation: str) -> dict:
+def test_calls_are_counted_by_operation_and_outcome(aws: Aws, impatient: Any) -> None:
+    def counted(operation: str) -> dict[str, Any]:
         entries = aws.cloud.request("GET", "/_embedded/operations")
         return next((entry for entry in entries if entry["operation"] == operation), {"ok": 0, "errors": {}})
 
@@ -327,5 +331,6 @@ def test_a_killed_container_is_a_model_error_not_a_hang(aws: Aws) -> None:
     runtime = aws.cloud.client("sagemaker-runtime", config=ONCE)
     with pytest.raises(ClientError) as refused:
         runtime.invoke_endpoint(EndpointName="mortal", ContentType="text/csv", Body="1,2")
-    assert refused.value.response["OriginalStatusCode"] == 500
+    response: Any = refused.value.response
+    assert response["OriginalStatusCode"] == 500
     aws.sagemaker.delete_endpoint(EndpointName="mortal")

@@ -1,6 +1,8 @@
 """Models, endpoint configurations, endpoints and tags through plain boto3."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def artifact(aws: Aws) -> str:
     return aws.put_model("hosting/kmeans.tar.gz", CENTERS)
 
 
-def refusal(call, **request) -> tuple[str, str]:
+def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
         call(**request)
     error = refused.value.response["Error"]
@@ -29,7 +31,7 @@ def arn(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
-def cluster_of(aws: Aws, endpoint: str, row: str, **options) -> tuple[float, str]:
+def cluster_of(aws: Aws, endpoint: str, row: str, **options: Any) -> tuple[float, str]:
     answer = aws.sagemaker_runtime.invoke_endpoint(
         EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=row, **options
     )

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,24 +22,24 @@ PROJECTIONS = (ROWS.astype(float) - MEAN) @ VECTORS
 DISTANCES = np.linalg.norm(ROWS[:, np.newaxis].astype(float) - CENTERS, axis=2)
 
 
-def json_short(rows) -> bytes:
+def json_short(rows: Any) -> bytes:
     return json.dumps({"instances": [{"features": row.tolist()} for row in rows]}).encode()
 
 
-def json_long(rows) -> bytes:
+def json_long(rows: Any) -> bytes:
     instances = [{"data": {"features": {"values": row.tolist()}}} for row in rows]
     return json.dumps({"instances": instances}).encode()
 
 
-def json_lines(rows) -> bytes:
+def json_lines(rows: Any) -> bytes:
     return "\n".join(json.dumps({"features": row.tolist()}) for row in rows).encode()
 
 
-def csv(rows) -> bytes:
+def csv(rows: Any) -> bytes:
     return "\n".join(",".join(map(repr, row)) for row in rows.tolist()).encode()
 
 
-REQUESTS = {
+REQUESTS: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
     "json": ("application/json", json_short),
     "json-values": ("application/json; charset=utf-8", json_long),
     "jsonlines": ("application/jsonlines", json_lines),
@@ -46,7 +48,7 @@ REQUESTS = {
 }
 
 
-def read_json(body: bytes, listed: str, member: str) -> list:
+def read_json(body: bytes, listed: str, member: str) -> list[Any]:
     return [record[member] for record in json.loads(body)[listed]]
 
 
@@ -77,7 +79,7 @@ def endpoints(aws: Aws) -> Aws:
     return aws
 
 
-def invoke(aws: Aws, endpoint: str, body: bytes, content_type: str, **options) -> dict:
+def invoke(aws: Aws, endpoint: str, body: bytes, content_type: str, **options: Any) -> Any:
     return aws.sagemaker_runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type, **options)
 
 
@@ -134,10 +136,12 @@ NAN = np.array([[1, np.nan, 3, 4]], np.float32)
         ("image/png", b"1,2,3,4", 415),
     ],
 )
-def test_what_the_container_cant_read_is_a_model_error(endpoints: Aws, content_type, body, status) -> None:
+def test_what_the_container_cant_read_is_a_model_error(
+    endpoints: Aws, content_type: str, body: bytes, status: int
+) -> None:
     with pytest.raises(ClientError) as refused:
         invoke(endpoints, "infer-pca", body, content_type)
-    answer = refused.value.response
+    answer: Any = refused.value.response
     assert answer["Error"]["Code"] == "ModelError"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
     assert answer["OriginalStatusCode"] == status
@@ -149,7 +153,8 @@ def test_what_the_container_cant_read_is_a_model_error(endpoints: Aws, content_t
 def test_an_accept_type_that_does_not_exist_is_a_model_error(endpoints: Aws) -> None:
     with pytest.raises(ClientError) as refused:
         invoke(endpoints, "infer-pca", csv(ROWS), "text/csv", Accept="image/png")
-    assert refused.value.response["OriginalStatusCode"] == 406
+    answer: Any = refused.value.response
+    assert answer["OriginalStatusCode"] == 406
 
 
 def test_a_container_goes_on_after_what_it_refused(endpoints: Aws) -> None:
@@ -172,5 +177,6 @@ def test_an_answer_over_the_limit_is_a_model_error(endpoints: Aws) -> None:
     body = csv(np.ones((90_000, 4), np.float32))
     with pytest.raises(ClientError) as refused:
         invoke(endpoints, "infer-pca", body, "text/csv", Accept="application/json")
-    assert refused.value.response["Error"]["Code"] == "ModelError"
-    assert "exceeds 6291456 bytes" in refused.value.response["OriginalMessage"]
+    answer: Any = refused.value.response
+    assert answer["Error"]["Code"] == "ModelError"
+    assert "exceeds 6291456 bytes" in answer["OriginalMessage"]

@@ -1,5 +1,8 @@
 """The embedded SageMaker under IAM: callers, PassRole, and execution roles whose policies decide."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
@@ -15,7 +18,7 @@ def data(aws: Aws) -> str:
     return aws.put_matrix("permissions/part.pbr", np.random.default_rng(5).random((50, 3)))
 
 
-def denial(call, **request) -> str:
+def denial(call: Callable[..., Any], **request: Any) -> str:
     with pytest.raises(ClientError) as refused:
         call(**request)
     answer = refused.value.response
@@ -101,7 +104,7 @@ def test_conditions_on_request_and_resource_tags_hold(aws: Aws) -> None:
         {"Action": "iam:PassRole", "Resource": aws.role},
     )
 
-    def request(name: str) -> dict:
+    def request(name: str) -> dict[str, Any]:
         return {"ModelName": name, "ExecutionRoleArn": aws.role, "PrimaryContainer": {"Image": IMAGES["pca"]}}
 
     denial(user.create_model, **request("by-tag-1"))
@@ -148,7 +151,9 @@ WRITE = {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/models/*"
         ("write", [LIST, READ], "ClientError: Artifact upload failed:AccessDenied (403)"),
     ],
 )
-def test_a_job_can_do_only_what_its_role_may(aws: Aws, data: str, missing, permissions, reason) -> None:
+def test_a_job_can_do_only_what_its_role_may(
+    aws: Aws, data: str, missing: str, permissions: list[dict[str, Any]], reason: str
+) -> None:
     role = aws.role_named(f"without-{missing}", *permissions)
     job = aws.train(f"without-{missing}", "pca", data, PCA, RoleArn=role)
     assert job["TrainingJobStatus"] == "Failed"

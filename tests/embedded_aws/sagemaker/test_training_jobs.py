@@ -3,7 +3,9 @@
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def data(aws: Aws) -> str:
     return f"s3://{BUCKET}/train/"
 
 
-def refusal(call, **request) -> tuple[str, str]:
+def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
         call(**request)
     error = refused.value.response["Error"]
@@ -178,7 +180,9 @@ def test_a_test_channel_is_scored(aws: Aws, data: str) -> None:
         ("kmeans", {"feature_dim": 5, "k": 3, "half_life_time_size": "x"}, "for the 'half_life_time_size'"),
     ],
 )
-def test_bad_hyperparameters_fail_the_job(aws: Aws, data: str, algorithm, hyperparameters, reason) -> None:
+def test_bad_hyperparameters_fail_the_job(
+    aws: Aws, data: str, algorithm: str, hyperparameters: dict[str, Any], reason: str
+) -> None:
     job = aws.train(f"bad-{time.time_ns()}", algorithm, data, hyperparameters)
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
     assert reason in job["FailureReason"]
@@ -199,7 +203,7 @@ def test_bad_hyperparameters_fail_the_job(aws: Aws, data: str, algorithm, hyperp
         (channel("other", f"s3://{BUCKET}/train/"), "Missing required channel 'train'"),
     ],
 )
-def test_data_that_cant_be_trained_on_fails_the_job(aws: Aws, data: str, train, reason) -> None:
+def test_data_that_cant_be_trained_on_fails_the_job(aws: Aws, data: str, train: Any, reason: str) -> None:
     aws.s3.put_object(Bucket=BUCKET, Key="broken/part.pbr", Body=b"no recordIO")
     aws.put_matrix("nan/part.pbr", np.full((4, 5), np.nan))
     job = aws.train(f"unreadable-{time.time_ns()}", "pca", data, PCA, InputDataConfig=[train])
@@ -270,7 +274,9 @@ def test_an_unknown_job_is_not_found(aws: Aws) -> None:
         ({"InputDataConfig": [channel("train", "http://x")]}, "at 'inputDataConfig.1.member.dataSource.s3DataSource"),
     ],
 )
-def test_a_request_that_breaks_the_model_is_refused_in_awss_words(aws: Aws, data: str, change, constraint) -> None:
+def test_a_request_that_breaks_the_model_is_refused_in_awss_words(
+    aws: Aws, data: str, change: dict[str, Any], constraint: str
+) -> None:
     lenient = aws.cloud.client("sagemaker", config=_unchecked())
     code, message = refusal(lenient.create_training_job, **aws.job_request("refused", "pca", data, PCA, **change))
     assert code == "ValidationException"
@@ -305,7 +311,7 @@ def test_lists_are_paged_filtered_and_sorted(aws: Aws, data: str) -> None:
     for name in names:
         aws.ended(name)
 
-    def listed(**filters) -> list[str]:
+    def listed(**filters: Any) -> list[str]:
         pages = aws.sagemaker.get_paginator("list_training_jobs").paginate(NameContains="listed-", **filters)
         return [job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]]
 
@@ -327,7 +333,8 @@ def test_a_page_skips_nothing_when_the_listed_are_deleted_meanwhile(aws: Aws) ->
     names = [f"vanishing-{number}" for number in range(6)]
     for name in names:
         aws.sagemaker.create_model(ModelName=name, ExecutionRoleArn=aws.role, PrimaryContainer={"Image": IMAGES["pca"]})
-    seen, token = [], {}
+    seen: list[str] = []
+    token: dict[str, str] = {}
     while True:
         page = aws.sagemaker.list_models(NameContains="vanishing-", MaxResults=2, **token)
         for model in page["Models"]:
@@ -339,7 +346,7 @@ def test_a_page_skips_nothing_when_the_listed_are_deleted_meanwhile(aws: Aws) ->
     assert sorted(seen) == names
 
 
-def _unchecked():
+def _unchecked() -> Any:
     from botocore.config import Config
 
     return Config(parameter_validation=False)

@@ -11,17 +11,17 @@ from contract.names import resource_name
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
-def test_the_same_object_version_is_always_the_same_run():
+def test_the_same_object_version_is_always_the_same_run() -> None:
     assert run_id("b", "incoming/census.csv", "v1") == run_id("b", "incoming/census.csv", "v1")
 
 
-def test_another_bucket_key_version_or_rerun_is_another_run():
+def test_another_bucket_key_version_or_rerun_is_another_run() -> None:
     keys = product(("b", "c"), ("incoming/x.csv", "incoming/y/x.csv"), ("1", "2"), (None, "r2"))
     names = [run_id(*key) for key in keys]
     assert len(set(names)) == len(names)
 
 
-def test_where_bucket_ends_and_key_begins_matters():
+def test_where_bucket_ends_and_key_begins_matters() -> None:
     assert run_id("ab", "c", "v") != run_id("a", "bc", "v")
 
 
@@ -36,7 +36,7 @@ def test_where_bucket_ends_and_key_begins_matters():
         "incoming/.csv",
     ],
 )
-def test_every_key_gives_names_that_sagemaker_and_step_functions_take(key):
+def test_every_key_gives_names_that_sagemaker_and_step_functions_take(key: str) -> None:
     run = run_id("bucket", key, "version", "rerun2")
     assert re.fullmatch(r"[a-z0-9-]{1,32}", run)
     name = resource_name("a-stack-of-20-letter", run, "kmeans", attempt=99)
@@ -45,12 +45,12 @@ def test_every_key_gives_names_that_sagemaker_and_step_functions_take(key):
 
 
 @pytest.mark.parametrize("suffix", ["", "R2", "a-b", "toolong"])
-def test_a_rerun_suffix_that_would_break_a_name_is_refused_with_the_remedy(suffix):
+def test_a_rerun_suffix_that_would_break_a_name_is_refused_with_the_remedy(suffix: str) -> None:
     with pytest.raises(ValueError, match="expected 1 to 6 of a-z and 0-9"):
         run_id("b", "incoming/x.csv", "v", suffix)
 
 
-def test_a_runs_files_lie_below_its_own_prefix():
+def test_a_runs_files_lie_below_its_own_prefix() -> None:
     files = RunLayout("r")
     keys = [getattr(files, name) for name, member in vars(RunLayout).items() if isinstance(member, property)]
     keys += [files.train_part("part-00000"), files.projected_part("part-00000"), files.labeled_part("part-00000")]

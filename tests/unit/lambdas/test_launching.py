@@ -1,77 +1,82 @@
 """Launching: once, on the first instance type that can be had, and again only after a redrive."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError
 
+from contract.run_settings import RunSettings
 from lambdas.support import launching
 from lambdas.support.launching import Attempt, launch
 
 BASE = "census-segmentation-run-pca"
+Launch = Callable[..., Any]
 
 
 class Jobs:
     """Training jobs in memory, in an account that refuses some instance types."""
 
-    def __init__(self, *, refused=()):
+    def __init__(self, *, refused: Iterable[str] = ()) -> None:
         self.instance_types = ["ml.c4.xlarge", "ml.m5.large"]
         self.refused = refused
-        self.jobs = {}
+        self.jobs: dict[str, Attempt] = {}
 
-    def find(self, name):
+    def find(self, name: str) -> Attempt | None:
         return self.jobs.get(name)
 
-    def create(self, name, instance_type):
+    def create(self, name: str, instance_type: str) -> None:
         if instance_type in self.refused:
-            error = {"Error": {"Code": "ResourceLimitExceeded", "Message": f"the limit for {instance_type} is 0"}}
+            error: Any = {"Error": {"Code": "ResourceLimitExceeded", "Message": f"the limit for {instance_type} is 0"}}
             raise ClientError(error, "CreateTrainingJob")
         self.jobs[name] = Attempt(f"arn:{name}", instance_type, "InProgress", "")
 
-    def end(self, name, status, reason=""):
+    def end(self, name: str, status: str, reason: str = "") -> None:
         job = self.jobs[name]
         self.jobs[name] = Attempt(job.arn, job.instance_type, status, reason)
 
 
 @pytest.fixture
-def jobs(monkeypatch):
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     monkeypatch.setattr(launching, "_check_ours", lambda arn, run_id: None)
     return Jobs()
 
 
 @pytest.fixture
-def launched(jobs, settings):
+def launched(jobs: Jobs, settings: RunSettings) -> Launch:
     return lambda redrives=0: launch(jobs, settings, "pca", "run", redrives)
 
 
-def test_launching_twice_launches_once(jobs, launched):
+def test_launching_twice_launches_once(jobs: Jobs, launched: Launch) -> None:
     assert launched() == launched() == {"name": BASE, "instance_type": "ml.c4.xlarge"}
     assert list(jobs.jobs) == [BASE]
 
 
-def test_a_finished_job_is_reused(jobs, launched):
+def test_a_finished_job_is_reused(jobs: Jobs, launched: Launch) -> None:
     launched()
     jobs.end(BASE, "Completed")
     assert launched()["name"] == BASE
 
 
-def test_a_quota_of_zero_makes_the_next_instance_type_serve(jobs, launched):
+def test_a_quota_of_zero_makes_the_next_instance_type_serve(jobs: Jobs, launched: Launch) -> None:
     jobs.refused = ["ml.c4.xlarge"]
     assert launched() == launched() == {"name": f"{BASE}-2", "instance_type": "ml.m5.large"}
 
 
-def test_a_quota_of_zero_everywhere_is_said_under_its_own_name(jobs, launched):
+def test_a_quota_of_zero_everywhere_is_said_under_its_own_name(jobs: Jobs, launched: Launch) -> None:
     jobs.refused = jobs.instance_types
     with pytest.raises(Exception, match=r"ml\.m5\.large: the limit for ml\.m5\.large is 0") as refused:
         launched()
     assert type(refused.value).__name__ == "ResourceLimitExceeded"
 
 
-def test_a_lack_of_capacity_makes_the_next_instance_type_serve(jobs, launched):
+def test_a_lack_of_capacity_makes_the_next_instance_type_serve(jobs: Jobs, launched: Launch) -> None:
     launched()
     jobs.end(BASE, "Failed", "CapacityError: Unable to provision requested ML compute capacity")
     assert launched() == {"name": f"{BASE}-2", "instance_type": "ml.m5.large"}
 
 
-def test_no_capacity_anywhere_is_said_once_all_types_were_tried(jobs, launched):
+def test_no_capacity_anywhere_is_said_once_all_types_were_tried(jobs: Jobs, launched: Launch) -> None:
     for name in (BASE, f"{BASE}-2"):
         launched()
         jobs.end(name, "Failed", "CapacityError")
@@ -80,14 +85,14 @@ def test_no_capacity_anywhere_is_said_once_all_types_were_tried(jobs, launched):
     assert type(refused.value).__name__ == "InsufficientCapacity"
 
 
-def test_a_failed_job_is_not_tried_again_by_itself(jobs, launched):
+def test_a_failed_job_is_not_tried_again_by_itself(jobs: Jobs, launched: Launch) -> None:
     launched()
     jobs.end(BASE, "Failed", "AlgorithmError: bad input")
     assert launched()["name"] == BASE
     assert list(jobs.jobs) == [BASE]
 
 
-def test_a_redrive_launches_a_failed_job_again_under_a_new_name_once(jobs, launched):
+def test_a_redrive_launches_a_failed_job_again_under_a_new_name_once(jobs: Jobs, launched: Launch) -> None:
     launched()
     jobs.end(BASE, "Failed", "AlgorithmError: bad input")
     assert launched(redrives=1)["name"] == f"{BASE}-2"
@@ -95,7 +100,7 @@ def test_a_redrive_launches_a_failed_job_again_under_a_new_name_once(jobs, launc
     assert launched(redrives=1)["name"] == f"{BASE}-2"
 
 
-def test_a_redrive_tries_all_instance_types_again(jobs, launched):
+def test_a_redrive_tries_all_instance_types_again(jobs: Jobs, launched: Launch) -> None:
     for name in (BASE, f"{BASE}-2"):
         launched()
         jobs.end(name, "Failed", "CapacityError")

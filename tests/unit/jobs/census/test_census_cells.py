@@ -25,32 +25,32 @@ any_number = st.one_of(short, st.floats(0, allow_infinity=False).map(repr), st.i
 
 @given(st.lists(short, min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_short_numbers_are_correctly_rounded(cells):
+def test_short_numbers_are_correctly_rounded(cells: list[str]) -> None:
     assert column(cells).tolist() == [float(cell) for cell in cells]
 
 
 @given(st.lists(any_number, min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_numbers_of_any_length_among_short_ones_are_correctly_rounded(cells):
+def test_numbers_of_any_length_among_short_ones_are_correctly_rounded(cells: list[str]) -> None:
     assert column(cells).tolist() == [float(cell) for cell in cells]
 
 
 @given(st.lists(short, min_size=1, max_size=30))
 @settings(max_examples=50, deadline=None)
-def test_a_decimal_comma_reads_as_a_decimal_point(cells):
+def test_a_decimal_comma_reads_as_a_decimal_point(cells: list[str]) -> None:
     commas = [cell.replace(".", ",") for cell in cells]
     assert column(commas, ",").tolist() == [float(cell) for cell in cells]
 
 
 @pytest.mark.parametrize("decimals", range(8))
-def test_a_column_with_equally_many_decimals_is_read_at_once(decimals):
+def test_a_column_with_equally_many_decimals_is_read_at_once(decimals: int) -> None:
     cells = [f"{value:.{decimals}f}"[:8] for value in (0, 1.23456789, 7.5, 9.0)]
     assert column(cells).tolist() == [float(cell) for cell in cells]
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters=';"\n\r'), max_size=12), min_size=1))
 @settings(max_examples=300, deadline=None)
-def test_what_is_no_plain_number_is_none(cells):
+def test_what_is_no_plain_number_is_none(cells: list[str]) -> None:
     for cell, value in zip(cells, column(cells).tolist(), strict=True):
         plain = cell.strip(" \t")
         number = plain.isascii() and "_" not in plain and plain == plain.strip() and is_number(plain)
@@ -64,25 +64,27 @@ def is_number(text: str) -> bool:
         return False
 
 
-def test_empty_cells_are_told_from_text():
+def test_empty_cells_are_told_from_text() -> None:
     numbers = Cells(b"a;;1\nb;x;1\nc; ;1\nd;4;1\n", ";", 3, 2).numbers(1)
+    assert numbers.empty is not None
+    assert numbers.text is not None
     assert numbers.empty.tolist() == [True, False, True, False]
     assert numbers.text.tolist() == [False, True, False, False]
 
 
-def test_columns_can_be_copied_in_any_order():
+def test_columns_can_be_copied_in_any_order() -> None:
     cells = Cells(b"Autauga,5,01001,Alabama\nBibb,6,01007,Alabama\n", ",", 4, 2)
     assert cells.csv_lines([2, 3, 0], np.array([1]))[0] == b"01007,Alabama,Bibb\n"
 
 
-def test_lines_are_measured_in_bytes_quoted_or_not():
+def test_lines_are_measured_in_bytes_quoted_or_not() -> None:
     cells = Cells('Doña Ana,"a, b"\nBibb,c\n'.encode(), ",", 2, 2)
     lines, lengths = cells.csv_lines([None, 1, 0], np.array([0, 1]))
     assert lines.decode() == '2,"a, b",Doña Ana\n3,c,Bibb\n'
     assert lengths.tolist() == [19, 9]
 
 
-def test_a_stray_quotation_mark_names_its_record():
+def test_a_stray_quotation_mark_names_its_record() -> None:
     with pytest.raises(UnreadableText) as caught:
         Cells(b'a,"b\nc"\nd,e"f"\n', ",", 2, 2)
     assert caught.value.in_block(2).problem.row == 3

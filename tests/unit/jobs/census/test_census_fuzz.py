@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,7 +216,9 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_a_table_written_by_the_csv_module_is_prepared_rightly_or_refused(rows, delimiter, quoting, line_end, encoding):
+def test_a_table_written_by_the_csv_module_is_prepared_rightly_or_refused(
+    rows: list[list[str]], delimiter: str, quoting: Any, line_end: str, encoding: str
+) -> None:
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=line_end)
     writer.writerow(["State", "County", "a", "b", "c"])
@@ -225,5 +228,5 @@ def test_a_table_written_by_the_csv_module_is_prepared_rightly_or_refused(rows, 
 
 @given(st.binary(max_size=400))
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_any_bytes_are_refused(data):
+def test_any_bytes_are_refused(data: bytes) -> None:
     assert judge(data) != "prepared"

@@ -211,22 +211,22 @@ CASES = {
 
 
 @pytest.mark.parametrize(("content", "message"), CASES.values(), ids=CASES)
-def test_the_message_names_the_thing_the_value_and_the_remedy(content, message):
+def test_the_message_names_the_thing_the_value_and_the_remedy(content: bytes, message: str) -> None:
     assert str(refusal(content, minimum_rows=8 if "8 clusters" in message else 2)) == message
 
 
-def test_fewer_rows_than_components_are_refused():
+def test_fewer_rows_than_components_are_refused() -> None:
     rows = [f"A,County {i}," + ",".join(str(i * j % 13) for j in range(2, 12)) for i in range(4)]
     text = csv_text(*rows, header="State,County," + ",".join("abcdefghij"))
     assert str(refusal(text)) == "there are 4 complete rows; 9 components need at least 9"
 
 
-def test_fewer_features_than_components_are_refused():
+def test_fewer_features_than_components_are_refused() -> None:
     message = "there are 3 columns of numbers that vary (TotalPop, Income, Poverty); 5 components need at least 5"
     assert str(refusal(csv_text(), components=5)) == message
 
 
-def test_every_problem_of_a_file_is_listed_by_row():
+def test_every_problem_of_a_file_is_listed_by_row() -> None:
     text = csv_text("1,A,B,x,2,3", "2,A,C,1,-2,3", "3,A,D,1", "4,A,E,1,y,inf", *ROWS)
     problems = refusal(text).problems
     assert [(p.row, p.kind, p.column, p.value) for p in problems] == [
@@ -238,7 +238,7 @@ def test_every_problem_of_a_file_is_listed_by_row():
     ]
 
 
-def test_a_hundred_problems_of_each_kind_are_shown_and_all_are_counted():
+def test_a_hundred_problems_of_each_kind_are_shown_and_all_are_counted() -> None:
     rows = [f"{i},A,County {i},x,-1,{i}" for i in range(250)]
     error = refusal(csv_text(*rows, *["too,short"] * 120, *ROWS))
     assert error.totals == {"ragged_row": 120, "not_a_number": 250, "negative": 250}
@@ -247,7 +247,7 @@ def test_a_hundred_problems_of_each_kind_are_shown_and_all_are_counted():
     assert str(error).endswith(" (and 619 more problems)")
 
 
-def test_problems_are_counted_across_blocks(monkeypatch):
+def test_problems_are_counted_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.census.text.BLOCK_BYTES", 100)
     rows = [f"{i},A,County {i},x,-1,{i}" for i in range(250)]
     error = refusal(csv_text(*ROWS, *rows, *["too,short"] * 120))
@@ -255,7 +255,7 @@ def test_problems_are_counted_across_blocks(monkeypatch):
     assert [p.row for p in error.problems if p.kind == "not_a_number"] == list(range(6, 106))
 
 
-def test_problems_json_lists_row_column_value_and_remedy():
+def test_problems_json_lists_row_column_value_and_remedy() -> None:
     document = refusal(with_cell("n/a")).as_dict()
     assert json.loads(json.dumps(document)) == {
         "summary": f"row 4: Income is 'n/a'; {NUMBER} (leave it empty)",
@@ -273,10 +273,10 @@ def test_problems_json_lists_row_column_value_and_remedy():
     }
 
 
-def test_a_long_value_is_shortened():
+def test_a_long_value_is_shortened() -> None:
     assert refusal(with_cell("x" * 5000)).problems[0].value == "x" * 79 + "…"
 
 
-def test_a_refusal_survives_pickling():
+def test_a_refusal_survives_pickling() -> None:
     error = refusal(with_cell("n/a"))
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,19 +1,21 @@
 """The manifest: steps from the history, seconds from what SageMaker said."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from contract.run_settings import RunSettings
 from jobs.run.manifest import Manifest, steps
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entered(name, seconds):
+def entered(name: str, seconds: float) -> dict[str, Any]:
     return {"timestamp": START + timedelta(seconds=seconds), "stateEnteredEventDetails": {"name": name}}
 
 
-def exited(name, seconds):
+def exited(name: str, seconds: float) -> dict[str, Any]:
     return {"timestamp": START + timedelta(seconds=seconds), "stateExitedEventDetails": {"name": name}}
 
 
@@ -34,7 +36,7 @@ HISTORY = [
 ]
 
 
-def described(stage, in_service):
+def described(stage: str, in_service: float) -> dict[str, Any]:
     return {
         f"{stage}_training": {
             "TrainingJobName": f"s-r-{stage}",
@@ -53,7 +55,7 @@ def described(stage, in_service):
 
 
 @pytest.fixture
-def manifest(settings):
+def manifest(settings: RunSettings) -> Manifest:
     state = {
         "run_id": "r",
         "input": {"bucket": "b", "key": "incoming/x.csv", "version_id": "v", "etag": "e", "size": 10},
@@ -64,26 +66,26 @@ def manifest(settings):
     return Manifest.of_state(state, sha256="00", history=HISTORY, settings=settings)
 
 
-def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left():
+def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left() -> None:
     by_name = {step.name: step.as_dict() for step in steps(HISTORY)}
     assert list(by_name) == ["Prepare", "DescribePcaTraining", "TearDownPca", "TearDownKMeans", "Publish"]
     assert by_name["DescribePcaTraining"]["seconds"] == 12
 
 
-def test_the_step_that_writes_the_manifest_lasts_until_now():
+def test_the_step_that_writes_the_manifest_lasts_until_now() -> None:
     assert steps(HISTORY)[-1].as_dict()["seconds"] == 1
 
 
-def test_billable_seconds_count_every_instance(manifest):
+def test_billable_seconds_count_every_instance(manifest: Manifest) -> None:
     assert manifest.billable_training_seconds == 2 * 23 * 2
 
 
-def test_an_endpoint_costs_from_its_service_to_its_teardown(manifest):
+def test_an_endpoint_costs_from_its_service_to_its_teardown(manifest: Manifest) -> None:
     assert manifest.as_dict()["endpoints"][0]["seconds"] == 20
     assert manifest.endpoint_seconds == 20 + 50
 
 
-def test_the_manifest_says_what_was_read_and_what_served(manifest):
+def test_the_manifest_says_what_was_read_and_what_served(manifest: Manifest) -> None:
     document = manifest.as_dict()
     assert document["input"] == {
         "uri": "s3://b/incoming/x.csv",

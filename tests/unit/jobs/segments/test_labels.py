@@ -17,15 +17,15 @@ COMPONENTS = np.array([[0.1, -2], [1 / 3, 1e-9], [0, 5]], dtype=np.float32)
 LABELS, DISTANCES = np.array([2.0, 0.0, 11.0], dtype=np.float32), np.array([0.25, 1 / 7, 0], dtype=np.float32)
 
 
-def rows_of(text):
+def rows_of(text: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text.decode(), newline="")))
 
 
-def test_the_header_names_the_kept_components():
+def test_the_header_names_the_kept_components() -> None:
     assert header(2) == b"CensusId,State,County,c_1,c_2,label,distance,segment\n"
 
 
-def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes():
+def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes() -> None:
     names = {0: "High income", 2: 'Poverty, "long" commutes', 11: "Native 40 %"}
     part = name_segments(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), names)
     first, second, third = rows_of(part)
@@ -35,14 +35,14 @@ def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes():
     assert third[-1] == "Native 40 %"
 
 
-def test_numbers_come_back_as_the_float32_they_were():
+def test_numbers_come_back_as_the_float32_they_were() -> None:
     rows = rows_of(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES))
     read = np.array([row[3:5] for row in rows], dtype=np.float32)
     assert (read == COMPONENTS).all()
     assert (np.array([row[6] for row in rows], dtype=np.float32) == DISTANCES).all()
 
 
-def test_regions_are_read_back_from_any_span_of_lines():
+def test_regions_are_read_back_from_any_span_of_lines() -> None:
     text = '01001,Alabama,Autauga\n1003,Puerto Rico,"Doña ""Ana"", the\nlong"\n3,New Mexico,Año\n'.encode()
     assert read_regions(text) == Regions(
         ids=tuple(REGIONS.ids), states=tuple(REGIONS.states), counties=tuple(REGIONS.counties)
