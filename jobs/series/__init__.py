@@ -1,0 +1,1 @@
+"""Censuses that follow one another: what belongs together, what is comparable, and what changed."""
