@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 # MXNet is retired: it needs numpy below 2, which has no wheels beyond Python 3.12.
 CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHON),$(shell command -v $(python))))
-READY := $(VENV)/.ready
-NPM_READY := node_modules/.ready
+# What a run needs, and what tests, lint and benchmarks need beyond it, are installed separately.
+RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
+DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
 
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
@@ -26,19 +27,41 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.txt requirements-dev.txt constraints.txt layers/base/requirements.txt layers/science/requirements.txt
+# uv installs the packages in a tenth of pip's time. It does not read pip's configuration, such as a company's index:
+# where it is not available or does not find the packages, pip installs them.
+define install
+@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt uv 2>/dev/null || echo "uv is not available; using pip"
+@$(BIN)/python -m uv pip install --python $(BIN)/python -r $(1) -c constraints.txt \
+	|| $(BIN)/python -m pip install --disable-pip-version-check -r $(1) -c constraints.txt
+endef
+
+$(VENV)/.ready-to-run: requirements.txt constraints.txt layers/base/requirements.txt layers/science/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python is $$($(PYTHON) --version); 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "Installing the Python packages into $(VENV) (once, some minutes)…"
+	@echo "Installing the Python packages of a run into $(VENV) (once)…"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	$(call install,requirements.txt)
 	@touch $@
 
-$(NPM_READY): package.json package-lock.json jobs/report/vendor.mjs
-	@command -v node >/dev/null || { echo "node is missing; Node.js 20 or newer is needed" >&2; exit 1; }
-	@echo "Installing the npm packages…"
-	@npm ci --no-audit --no-fund --loglevel=error
+$(VENV)/.ready-to-test: $(VENV)/.ready-to-run requirements-dev.txt
+	@echo "Installing the Python packages of tests and tools into $(VENV) (once)…"
+	$(call install,requirements-dev.txt)
 	@touch $@
+
+node_modules/.ready-to-run: package.json package-lock.json jobs/report/vendor.mjs
+	$(call install_npm,--omit=dev)
+	@touch $@
+
+# npm ci starts from an empty folder, so this installs what a run needs as well.
+node_modules/.ready-to-test: package.json package-lock.json jobs/report/vendor.mjs
+	$(call install_npm)
+	@touch node_modules/.ready-to-run $@
+
+define install_npm
+@command -v node >/dev/null || { echo "node is missing; Node.js 20 or newer is needed" >&2; exit 1; }
+@echo "Installing the npm packages (once)…"
+@npm ci --no-audit --no-fund --loglevel=error $(1)
+endef
 
 $(CONFORMANCE_READY): requirements-conformance.txt
 	@$(CONFORMANCE_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
@@ -48,18 +71,18 @@ $(CONFORMANCE_READY): requirements-conformance.txt
 	@$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -r requirements-conformance.txt
 	@touch $@
 
-setup: $(READY) $(NPM_READY) ## Install what everything else needs
+setup: $(DEV) ## Install everything that runs, tests and checks need
 
-run: setup ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir
+run: $(RUN) ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir
 	@$(BIN)/python -m local run $(if $(CSV),"$(CSV)") $(if $(OUT),--out "$(OUT)")
 
-up: setup ## Keep the embedded AWS running, with the stack deployed
+up: $(RUN) ## Keep the embedded AWS running, with the stack deployed
 	@$(BIN)/python -m local up
 
-status: setup ## List the runs of the running embedded AWS
+status: $(RUN) ## List the runs of the running embedded AWS
 	@$(BIN)/python -m local status
 
-down: setup ## Stop it
+down: $(RUN) ## Stop it
 	@$(BIN)/python -m local down
 
 lint: setup ## ruff, mypy, import rules
@@ -94,13 +117,13 @@ test: ## Everything
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
 	@$(BIN)/pytest --durations 6 $(CROWDED)
 
-synth: setup ## Synthesize the template into cdk.out
+synth: $(RUN) ## Synthesize the template into cdk.out
 	@npx cdk synth --quiet
 
-deploy: setup ## Deploy to the AWS account that your credentials name
+deploy: $(RUN) ## Deploy to the AWS account that your credentials name
 	@npx cdk deploy
 
-destroy: setup ## Delete the stack; buckets with data stay
+destroy: $(RUN) ## Delete the stack; buckets with data stay
 	@npx cdk destroy
 
 bench: setup $(CONFORMANCE_READY) ## Measure, as ratios against named references

@@ -26,6 +26,7 @@ MODULES = {
     "whole_run": sys.executable,
     "functions": sys.executable,
     "timeline": sys.executable,
+    "first_contact": sys.executable,
 }
 
 Row = dict[str, Any]
