@@ -6,7 +6,8 @@ from contract.layout import RunLayout, Shard
 from jobs.sagemaker import recordio
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import labeled_rows, read_regions
-from jobs.segments.statistics import Scaling, SegmentStatistics
+from jobs.segments.scaling import Scaling
+from jobs.segments.statistics import SegmentStatistics
 from lambdas.support.inference import infer
 from lambdas.support.runtime import entry_point, settings
 from lambdas.support.storage import Bucket, read_uri

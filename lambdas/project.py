@@ -20,6 +20,6 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     )
     model = PcaModel.from_artifact(read_uri(event["artifacts"]))
     (projections,) = infer(event["endpoint"], results.read(files.train_part(shard.part)), shard, "projection")
-    kept = model.largest(projections, model.components_to_keep(settings().variance_to_keep))
+    kept = model.leading_components(projections, model.components_to_keep(settings().variance_to_keep))
     results.write(files.projected_part(shard.part), recordio.encode(kept), expires=True)
     return {"components": kept.shape[1], "rows": shard.rows}

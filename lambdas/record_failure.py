@@ -1,7 +1,8 @@
-"""Record why a run failed, tell people, and end the execution with that very error.
+"""Record why a run failed, notify subscribers, and end the execution with the error that came first.
 
-It raises the first error itself: Step Functions re-enters a Fail state on a redrive and fails again, but it runs a
-failed task again. Redriven, this task returns the phase at which the run goes on.
+The handler raises that error itself instead of leaving it to a Fail state: after a redrive, Step Functions would enter
+the Fail state again and fail again, but it runs a failed task again. The task then returns the phase at which the run
+resumes.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.layout import RunLayout
-from jobs.run.failure import Failure
+from jobs.run.failure import describe_failure, notify
 from lambdas.support.errors import named_error
 from lambdas.support.launching import redrives_of
 from lambdas.support.runtime import client, count, entry_point, logger, settings
@@ -20,30 +21,30 @@ from lambdas.support.storage import Bucket
 
 @entry_point
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Write failure.json, notify and raise; or, redriven since, return the phase to resume at."""
-    noted = event["failure"]
-    if redrives_of(event["execution"]) > redrives_of(noted["execution"]):
-        return {"phase": noted["phase"]}
-    failure = Failure.of_event(event, _first_error(noted["error"], event["execution"]["Id"]))
-    document = json.dumps(failure.as_dict(), indent=2, ensure_ascii=False)
-    Bucket(settings().results_bucket).write(RunLayout(failure.run_id).failure, document.encode(), "application/json")
-    if failure.error == "InvalidCensus":
+    """Write failure.json, notify, and raise the first error; after a redrive, return the phase to resume at."""
+    recorded = event["failure"]
+    if redrives_of(event["execution"]) > redrives_of(recorded["execution"]):
+        return {"phase": recorded["phase"]}
+    failure = describe_failure(event, _first_error(recorded["error"], event["execution"]["Id"]))
+    document = json.dumps(failure, indent=2, ensure_ascii=False)
+    results = Bucket(settings().results_bucket)
+    results.write(RunLayout(failure["run_id"]).failure, document.encode(), "application/json")
+    if failure["error"] == "InvalidCensus":
         count(FilesRefused=1)
-    client("sns").publish(
-        TopicArn=settings().topic_arn, Subject=failure.subject[:100], Message=failure.message(settings())
-    )
-    raise named_error(failure.error, failure.cause)
+    notification = notify(failure, settings())
+    client("sns").publish(TopicArn=settings().topic_arn, Subject=notification.subject, Message=notification.message)
+    raise named_error(failure["error"], failure["cause"])
 
 
 def _first_error(error: dict[str, Any], execution_arn: str) -> dict[str, Any]:
-    """Return the error of the shard that failed first, where the state machine knows only that shards failed."""
+    """Return the error of the shard that failed first if the state machine only knows that shards failed."""
     if error.get("Error") != "States.ExceedToleratedFailureThreshold":
         return error
     try:
         return _error_of_first_shard(execution_arn) or error
     except (BotoCoreError, ClientError):
-        # Whatever keeps it from being found must not take the first error's place.
-        logger.exception("the failed shard's error can't be found")
+        # A failed search must not replace the first error.
+        logger.exception("cannot find the error of the failed shard")
         return error
 
 

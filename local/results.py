@@ -5,14 +5,15 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from contract import layout
 from local.errors import Trouble
 from local.synthetic_names import FILE_NAME, NOTE
 
 if TYPE_CHECKING:
-    from jobs.segments.statistics import Scaling
+    from jobs.segments.document import SegmentsDocument
+    from jobs.segments.scaling import Scaling
 
 RESULTS: Final = Path("results")
 LABELED, SEGMENTS, REPORT, MANIFEST = "labeled_counties.csv", "segments.json", "report.html", "manifest.json"
@@ -30,9 +31,9 @@ class RunFiles:
     directory: Path
 
     @property
-    def segments(self) -> dict[str, Any]:
+    def segments(self) -> "SegmentsDocument":
         """The content of segments.json."""
-        return self._json(SEGMENTS)
+        return cast("SegmentsDocument", self._json(SEGMENTS))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class RunFiles:
 
     def scaling(self) -> "Scaling":
         """Read how features were scaled."""
-        from jobs.segments.statistics import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
+        from jobs.segments.scaling import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
 
         return Scaling.from_json(self._existing(_SCALER).read_bytes())
 

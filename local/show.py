@@ -17,6 +17,8 @@ from rich.text import Text
 from local.follow import Step
 
 if TYPE_CHECKING:
+    from jobs.census.scaler import DroppedRegion
+    from jobs.segments.document import SegmentsDocument
     from jobs.segments.explain import CountyComparison, Explanation
 
 Mode = Literal["live", "lines", "silent"]
@@ -150,7 +152,7 @@ def _remark(step: Step) -> str:
     return step.note if step.failed else ""
 
 
-def segment_table(segments: Mapping[str, Any]) -> RenderableType:
+def segment_table(segments: "SegmentsDocument") -> RenderableType:
     """Return the segments of a run as a table, the largest first.
 
     Parameters
@@ -182,7 +184,7 @@ def segment_table(segments: Mapping[str, Any]) -> RenderableType:
     return Group(table, Text(), Text(summary))
 
 
-def warnings(segments: Mapping[str, Any]) -> list[str]:
+def warnings(segments: "SegmentsDocument") -> list[str]:
     """Say what of the CSV isn't in the result: rows that lack a figure, columns that never change.
 
     Parameters
@@ -209,7 +211,7 @@ def notes(screen: Console, said: Iterable[str]) -> None:
         screen.print(Text.assemble(("note ", "yellow"), note))
 
 
-def _dropped(region: Mapping[str, Any]) -> str:
+def _dropped(region: "DroppedRegion") -> str:
     return f"{region['name']} ({', '.join(region['empty_columns'])})"
 
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from jobs.report import RunReport
-from jobs.segments.describe import SegmentsDocument, describe
+from jobs.segments.describe import describe
+from jobs.segments.document import SegmentsDocument
 from jobs.segments.kmeans import ElbowPoint, distances
 from jobs.segments.pca import PcaModel
-from jobs.segments.statistics import Regions, Scaling, SegmentStatistics
+from jobs.segments.rows import Regions
+from jobs.segments.scaling import Scaling
+from jobs.segments.statistics import SegmentStatistics
 from tests.reference import CENSUS_2015, needs_census
 
 # The centroids that SageMaker's k-means found for the real file on 2019-03-08, with the components' signs
@@ -71,6 +74,7 @@ def segment_table(
                 "minimum": values.min(axis=0).tolist(),
                 "maximum": values.max(axis=0).tolist(),
                 "rows": {"read": read, "dropped": read - len(table), "kept": len(table)},
+                "constant_features": [],
                 "dropped_regions": [
                     {
                         "row": place + 2,

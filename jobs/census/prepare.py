@@ -25,6 +25,7 @@ from contract.layout import Shard
 from contract.names import MAX_SHARD_BYTES
 from jobs.census.cells import Index
 from jobs.census.problems import InvalidCensus, Problem
+from jobs.census.scaler import ConstantFeature, DroppedRegion, IgnoredColumn, RowCounts, Scaler, Source
 from jobs.census.survey import Column, Survey, any_of
 from jobs.census.table import CensusTable
 from jobs.sagemaker import recordio
@@ -83,10 +84,10 @@ class Prepared:
     scaled_mean: list[float]
     rows_read: int
     rows_dropped: int
-    dropped_regions: list[dict[str, Any]]
-    constant_features: list[dict[str, Any]]
-    ignored_columns: list[dict[str, str]]
-    source: dict[str, Any]
+    dropped_regions: list[DroppedRegion]
+    constant_features: list[ConstantFeature]
+    ignored_columns: list[IgnoredColumn]
+    source: Source
     shards: list[Shard]
 
     @property
@@ -94,12 +95,19 @@ class Prepared:
         """Rows in the shards."""
         return self.rows_read - self.rows_dropped
 
-    def scaler(self) -> dict[str, Any]:
+    def scaler(self) -> Scaler:
         """Return the content of scaler.json."""
-        document = asdict(self)
-        del document["shards"]
-        rows = {"read": document.pop("rows_read"), "dropped": document.pop("rows_dropped"), "kept": self.rows_kept}
-        return document | {"rows": rows}
+        return Scaler(
+            features=self.features,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            scaled_mean=self.scaled_mean,
+            dropped_regions=self.dropped_regions,
+            constant_features=self.constant_features,
+            ignored_columns=self.ignored_columns,
+            source=self.source,
+            rows=RowCounts(read=self.rows_read, dropped=self.rows_dropped, kept=self.rows_kept),
+        )
 
 
 def prepare(

@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from jobs.census.cells import Cells, Floats, Mask, Numbers
 from jobs.census.problems import SHOWN_OF_EACH_KIND, Problem, ProblemList, UnreadableText, shorten
+from jobs.census.scaler import ConstantFeature, DroppedRegion, IgnoredColumn, Source
 from jobs.census.table import CensusTable, Header
 
 _FEWEST_FEATURES = 2
@@ -101,7 +101,7 @@ class Survey:
         self._header = table.header
         self.columns = [Column(table.header.names[index], index) for index in table.header.measures]
         self.rows_read = self.rows_kept = 0
-        self.dropped_regions: list[dict[str, Any]] = []
+        self.dropped_regions: list[DroppedRegion] = []
         self._problems = ProblemList()
         self._empty: Counter[int] = Counter()
         self._read_to_the_end = False
@@ -111,15 +111,15 @@ class Survey:
             self._read_to_the_end = True
         except UnreadableText as error:
             self._problems.add(error.problem)
-        self.source = {
-            "sha256": table.text.sha256,
-            "bytes": table.text.size_bytes,
-            "compression": table.text.compression,
-            "encoding": table.text.encoding,
-            "delimiter": table.header.delimiter,
-            "decimal_mark": table.decimal_mark,
-            "id_column": table.header.name_of_id,
-        }
+        self.source = Source(
+            sha256=table.text.sha256,
+            bytes=table.text.size_bytes,
+            compression=table.text.compression,
+            encoding=table.text.encoding,
+            delimiter=table.header.delimiter,
+            decimal_mark=table.decimal_mark,
+            id_column=table.header.name_of_id,
+        )
 
     def judge(self, minimum_rows: int, components: int | None) -> list[Column]:
         """Return the features, or refuse the file.
@@ -152,11 +152,11 @@ class Survey:
         self._problems.refuse_if_any()
         return features
 
-    def constant_features(self) -> list[dict[str, Any]]:
+    def constant_features(self) -> list[ConstantFeature]:
         """Return the columns with one value."""
         return [{"name": c.name, "value": c.minimum} for c in self.columns if c.is_constant]
 
-    def ignored_columns(self) -> list[dict[str, str]]:
+    def ignored_columns(self) -> list[IgnoredColumn]:
         """Return the columns left out for another reason."""
         ids = [(index, "another identifier") for index in self._header.other_ids]
         texts = [(column.index, "text") for column in self.columns if column.is_text]
@@ -280,7 +280,7 @@ def _note(column: Column, kind: str, cells: Cells, where: Mask) -> None:
     column.totals[kind] += len(records)
 
 
-def _dropped_region(header: Header, cells: Cells, record: int, empty_columns: list[str]) -> dict[str, Any]:
+def _dropped_region(header: Header, cells: Cells, record: int, empty_columns: list[str]) -> DroppedRegion:
     row = int(cells.rows[record])
     state, county = cells.text(header.state, record), cells.text(header.county, record)
     return {

@@ -14,7 +14,7 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from jobs.report.palette import colours
-from jobs.segments.describe import SegmentsDocument
+from jobs.segments.document import Segment, SegmentsDocument
 
 INK, MUTED, LINE, PAPER = "var(--ink)", "var(--muted)", "var(--line)", "var(--paper)"
 ACCENT, OTHER, QUIET = "var(--accent)", "var(--other)", "var(--quiet)"
@@ -77,7 +77,7 @@ def _charts(document: SegmentsDocument, variance_to_keep: float, *, with_map: bo
         "features": _heatmap(document, _FEATURES),
         "histogram": _histogram(document),
     }
-    if document.elbow:
+    if document["kmeans"]["elbow"]:
         charts["elbow"] = _elbow(document)
     if with_map:
         charts["map"] = _map(document)
@@ -89,11 +89,11 @@ def _data(name: str) -> AnyChart:
 
 
 def _shown(document: SegmentsDocument) -> alt.Parameter:
-    return alt.param(name="shown", value=[segment.label for segment in document.segments])
+    return alt.param(name="shown", value=[segment["label"] for segment in document["segments"]])
 
 
 def _segment_colour(document: SegmentsDocument) -> alt.Color:
-    labels = [segment.label for segment in document.segments]
+    labels = [segment["label"] for segment in document["segments"]]
     return alt.Color("label:N", scale=alt.Scale(domain=labels, range=colours(len(labels))), legend=None)
 
 
@@ -126,8 +126,10 @@ def _map(document: SegmentsDocument) -> AnyChart:
 
 
 def _variance(document: SegmentsDocument, variance_to_keep: float) -> AnyChart:
-    kept = len(document.components)
-    values = [{"n": n + 1, "share": share, "kept": n < kept} for n, share in enumerate(document.explained_variance)]
+    kept = len(document["pca"]["makeup"])
+    values = [
+        {"n": n + 1, "share": share, "kept": n < kept} for n, share in enumerate(document["pca"]["explained_variance"])
+    ]
     base = alt.Chart(alt.InlineData(values)).encode(
         x=alt.X("n:O", title="Components kept", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
         y=alt.Y(
@@ -150,17 +152,20 @@ def _variance(document: SegmentsDocument, variance_to_keep: float) -> AnyChart:
         .encode(y=alt.Y("wanted:Q"))
     )
     words = wanted.mark_text(x=0, align="left", dy=-6, dx=2, color=INK).encode(text=alt.Text("text:N"))
-    explained = document.explained_variance[kept - 1]
+    explained = document["pca"]["explained_variance"][kept - 1]
     return alt.layer(bars, wanted, words).properties(
         width="container",
         height=220,
-        description=f"{kept} of {document.num_components} components explain {explained:.1%} of the variance",
+        description=f"{kept} of {document['pca']['num_components']} components explain {explained:.1%} of the variance",
     )
 
 
 def _elbow(document: SegmentsDocument) -> AnyChart:
-    chosen = len(document.segments)
-    values = [{"k": point.k, "distance": point.mean_distance, "chosen": point.k == chosen} for point in document.elbow]
+    chosen = len(document["segments"])
+    values = [
+        {"k": point["k"], "distance": point["mean_distance"], "chosen": point["k"] == chosen}
+        for point in document["kmeans"]["elbow"]
+    ]
     base = alt.Chart(alt.InlineData(values)).encode(
         x=alt.X("k:O", title="Clusters (k)", axis=alt.Axis(labelAngle=0)),
         y=alt.Y(
@@ -194,12 +199,12 @@ def _elbow(document: SegmentsDocument) -> AnyChart:
 def _silhouettes(document: SegmentsDocument) -> AnyChart:
     values = [
         {
-            "label": segment.label,
-            "segment": _title(segment.label, segment.name),
-            "silhouette": segment.silhouette,
+            "label": segment["label"],
+            "segment": titled(segment),
+            "silhouette": segment["silhouette"],
         }
-        for segment in document.segments
-        if segment.silhouette is not None
+        for segment in document["segments"]
+        if segment["silhouette"] is not None
     ]
     bars = (
         alt.Chart(alt.InlineData(values))
@@ -215,25 +220,29 @@ def _silhouettes(document: SegmentsDocument) -> AnyChart:
         )
     )
     overall = (
-        alt.Chart(alt.InlineData([{"all": document.silhouette, "text": f"all: {document.silhouette or 0:.2f}"}]))
+        alt.Chart(
+            alt.InlineData(
+                [{"all": document["kmeans"]["silhouette"], "text": f"all: {document['kmeans']['silhouette'] or 0:.2f}"}]
+            )
+        )
         .mark_rule(color=INK, strokeDash=[4, 3])
         .encode(x=alt.X("all:Q"))
     )
     words = overall.mark_text(y=-4, baseline="bottom", color=INK).encode(text=alt.Text("text:N"))
     return alt.layer(bars, overall, words).properties(
-        width="container", height=BAR * len(document.segments), description="Mean silhouette of each segment"
+        width="container", height=BAR * len(document["segments"]), description="Mean silhouette of each segment"
     )
 
 
 def _sizes(document: SegmentsDocument) -> AnyChart:
     values = [
         {
-            "label": segment.label,
-            "segment": _title(segment.label, segment.name),
-            "size": segment.size,
-            "share": segment.share,
+            "label": segment["label"],
+            "segment": titled(segment),
+            "size": segment["size"],
+            "share": segment["share"],
         }
-        for segment in document.segments
+        for segment in document["segments"]
     ]
     base = alt.Chart(alt.InlineData(values)).encode(
         y=alt.Y("label:O", title="Segment", sort=None), x=alt.X("size:Q", title="Rows", axis=alt.Axis(tickCount=5))
@@ -248,7 +257,7 @@ def _sizes(document: SegmentsDocument) -> AnyChart:
     )
     words = base.mark_text(align="left", dx=4, color=INK).encode(text=alt.Text("size:Q", format=","))
     return alt.layer(bars, words).properties(
-        width="container", height=BAR * len(document.segments), description="Number of rows in each segment"
+        width="container", height=BAR * len(document["segments"]), description="Number of rows in each segment"
     )
 
 
@@ -268,7 +277,7 @@ def _makeup(document: SegmentsDocument) -> AnyChart:
         )
         .properties(
             width="container",
-            height=18 * min(MAKEUP_FEATURES, len(document.features)),
+            height=18 * min(MAKEUP_FEATURES, len(document["features"])),
             description="The ten heaviest features of a component",
         )
     )
@@ -300,7 +309,7 @@ _FEATURES = _Heat(
 def _heatmap(document: SegmentsDocument, heat: _Heat) -> AnyChart:
     """Draw segments x components (or features); data: [{label, segment, <row>, <value>, text, <extra>}]."""
     features = heat is _FEATURES
-    rows = len(document.features) if features else len(document.components)
+    rows = len(document["features"]) if features else len(document["pca"]["makeup"])
     strongest = STRONG_EFFECT if features else _strongest(document)
     base = _data("cells").encode(
         x=alt.X("label:O", title="Segment", axis=alt.Axis(orient="top", labelAngle=0), sort=None),
@@ -330,7 +339,7 @@ def _heatmap(document: SegmentsDocument, heat: _Heat) -> AnyChart:
 
 
 def _strongest(document: SegmentsDocument) -> float:
-    values = [abs(value) for segment in document.segments for value in segment.centroid_components]
+    values = [abs(value) for segment in document["segments"] for value in segment["centroid_components"]]
     return max(values, default=1.0) or 1.0
 
 
@@ -358,5 +367,6 @@ def _histogram(document: SegmentsDocument) -> AnyChart:
     )
 
 
-def _title(label: int, name: str) -> str:
-    return f"{label}: {name}"
+def titled(segment: Segment) -> str:
+    """Return a segment's number and name as one text."""
+    return f"{segment['label']}: {segment['name']}"

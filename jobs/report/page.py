@@ -14,8 +14,10 @@ from jinja2 import Environment, StrictUndefined, Template
 from jobs.report import counties
 from jobs.report.charts import THEME, specifications
 from jobs.report.palette import colours
-from jobs.segments.describe import FeatureSummary, SegmentsDocument
-from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, Rows, Scaling, SegmentStatistics
+from jobs.segments.document import FeatureSummary, SegmentsDocument
+from jobs.segments.rows import Rows
+from jobs.segments.scaling import Scaling
+from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, SegmentStatistics
 from jobs.segments.wording import Feature, Kind
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
@@ -53,7 +55,7 @@ class RunReport:
     document: SegmentsDocument
     statistics: SegmentStatistics
     scaling: Scaling
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, object]
     variance_to_keep: float
 
 
@@ -77,8 +79,8 @@ def render(report: RunReport) -> str:
         noun="counties" if county_map.drawn else "regions",
         listed=listed is not None,
         statistics_sample=SAMPLE_ROWS,
-        colours=colours(len(document.segments)),
-        summaries=[(summary, _feature(summary)) for summary in document.features],
+        colours=colours(len(document["segments"])),
+        summaries=[(summary, _feature(summary)) for summary in document["feature_summaries"]],
         style=_own_file("report.css"),
         scripts=[_safe_script(script) for script in _scripts()],
         charts=_json(charts),
@@ -99,10 +101,10 @@ def _page_data(report: RunReport) -> dict[str, Any]:
     document = report.document
     return {
         "theme": THEME,
-        "segments": [{"label": segment.label, "name": segment.name} for segment in document.segments],
-        "colours": colours(len(document.segments)),
-        "components": [component.name for component in document.components],
-        "makeup": [_heaviest(component.weights, document) for component in document.components],
+        "segments": [{"label": segment["label"], "name": segment["name"]} for segment in document["segments"]],
+        "colours": colours(len(document["segments"])),
+        "components": [component["name"] for component in document["pca"]["makeup"]],
+        "makeup": [_heaviest(component["weights"], document) for component in document["pca"]["makeup"]],
         "componentCells": _component_cells(document),
         "featureCells": _feature_cells(document),
         "histograms": _histograms(report),
@@ -113,7 +115,7 @@ def _page_data(report: RunReport) -> dict[str, Any]:
 
 
 def _heaviest(weights: Mapping[str, float], document: SegmentsDocument) -> list[dict[str, Any]]:
-    labels = {summary.feature: summary.label for summary in document.features}
+    labels = {summary["feature"]: summary["label"] for summary in document["feature_summaries"]}
     chosen = sorted(weights.items(), key=lambda item: -abs(item[1]))[:10]
     return [{"feature": labels[name], "weight": round(weight, 4)} for name, weight in chosen]
 
@@ -121,33 +123,33 @@ def _heaviest(weights: Mapping[str, float], document: SegmentsDocument) -> list[
 def _component_cells(document: SegmentsDocument) -> list[dict[str, Any]]:
     return [
         {
-            "label": segment.label,
-            "segment": f"{segment.label}: {segment.name}",
+            "label": segment["label"],
+            "segment": f"{segment['label']}: {segment['name']}",
             "component": f"c_{i + 1}",
             "value": round(value, 4),
             "text": _minus(f"{value:.2f}"),
         }
-        for i in range(len(document.components))
-        for segment in document.segments
-        for value in [segment.centroid_components[i]]
+        for i in range(len(document["pca"]["makeup"]))
+        for segment in document["segments"]
+        for value in [segment["centroid_components"][i]]
     ]
 
 
 def _feature_cells(document: SegmentsDocument) -> list[dict[str, Any]]:
     cells = []
-    for summary in sorted(document.features, key=lambda summary: -summary.separation):
+    for summary in sorted(document["feature_summaries"], key=lambda summary: -summary["separation"]):
         feature = _feature(summary)
-        for segment in document.segments:
-            value = segment.mean_features[summary.feature]
+        for segment in document["segments"]:
+            value = segment["mean_features"][summary["feature"]]
             cells.append(
                 {
-                    "label": segment.label,
-                    "segment": f"{segment.label}: {segment.name}",
-                    "feature": summary.label,
-                    "effect": round((value - summary.mean) / summary.std, 3) if summary.std > 0 else 0,
+                    "label": segment["label"],
+                    "segment": f"{segment['label']}: {segment['name']}",
+                    "feature": summary["label"],
+                    "effect": round((value - summary["mean"]) / summary["std"], 3) if summary["std"] > 0 else 0,
                     "text": _minus(feature.value(value)),
-                    "all": _minus(feature.value(summary.mean)),
-                    "centre": _minus(feature.value(segment.centroid_features[summary.feature])),
+                    "all": _minus(feature.value(summary["mean"])),
+                    "centre": _minus(feature.value(segment["centroid_features"][summary["feature"]])),
                 }
             )
     return cells
@@ -162,28 +164,28 @@ def _histograms(report: RunReport) -> list[dict[str, Any]]:
     """Give every feature's bins: range, and [segment][bin] rows."""
     return [
         {
-            "feature": summary.feature,
-            "label": summary.label,
-            "unit": summary.kind,
-            "minimum": summary.minimum,
-            "width": (summary.maximum - summary.minimum) / HISTOGRAM_BINS,
+            "feature": summary["feature"],
+            "label": summary["label"],
+            "unit": summary["kind"],
+            "minimum": summary["minimum"],
+            "width": (summary["maximum"] - summary["minimum"]) / HISTOGRAM_BINS,
             "rows": report.statistics.histogram[:, i].tolist(),
         }
-        for i, summary in enumerate(report.document.features)
+        for i, summary in enumerate(report.document["feature_summaries"])
     ]
 
 
 def _histogram_groups(document: SegmentsDocument) -> list[dict[str, Any]]:
     """Offer features to compare: those that tell segments apart, those that add up to 100 %, all."""
-    labels = {summary.feature: summary.label for summary in document.features}
-    telling = sorted(document.features, key=lambda summary: -summary.separation)[:DEFAULT_HISTOGRAMS]
+    labels = {summary["feature"]: summary["label"] for summary in document["feature_summaries"]}
+    telling = sorted(document["feature_summaries"], key=lambda summary: -summary["separation"])[:DEFAULT_HISTOGRAMS]
     return [
-        {"title": "What tells segments apart most", "features": [summary.feature for summary in telling]},
+        {"title": "What tells segments apart most", "features": [summary["feature"] for summary in telling]},
         *(
-            {"title": ", ".join(labels[name] for name in group), "features": list(group)}
-            for group in document.compositions
+            {"title": ", ".join(labels[name] for name in group), "features": group}
+            for group in document["compositions"]
         ),
-        {"title": f"All {len(document.features)} features", "features": list(labels)},
+        {"title": f"All {len(document['feature_summaries'])} features", "features": list(labels)},
     ]
 
 
@@ -204,7 +206,7 @@ def _rows(listed: Rows | None) -> dict[str, Any] | None:
 
 
 def _feature(summary: FeatureSummary) -> Feature:
-    return Feature(summary.feature, summary.label, Kind(summary.kind), is_error=False)
+    return Feature(summary["feature"], summary["label"], Kind(summary["kind"]), is_error=False)
 
 
 def _json(value: Any) -> str:

@@ -1,25 +1,19 @@
-"""A failed run, as failure.json and the notification tell it."""
+"""A failed run: the content of failure.json, and the notification about it."""
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from contract.layout import RunLayout
 from contract.run_settings import RunSettings
+from jobs.run.notification import Notification
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a run failed.
+class Failure(TypedDict):
+    """The content of failure.json.
 
-    Attributes
-    ----------
-    phase
-        The phase of the state machine that failed.
-    error, cause
-        The first error's name and what it says.
-    cleanup
-        What went wrong while cleaning up after it; ``None`` when all was removed.
+    `phase` is the phase of the state machine that failed; `error` and `cause` are the name and the message of the
+    first error; `cleanup` says what went wrong while cleaning up after it, or is None if everything was removed.
     """
 
     run_id: str
@@ -31,60 +25,56 @@ class Failure:
     cleanup: str | None
     execution: str
 
-    @classmethod
-    def of_event(cls, event: dict[str, Any], error: dict[str, str]) -> Self:
-        """Read what the state machine noted.
 
-        Parameters
-        ----------
-        event
-            With ``run_id``, ``input``, ``execution`` and ``failure``: the phase and, where cleaning up failed too, why.
-        error
-            The first error: ``Error`` and ``Cause``.
-        """
-        noted, source = event["failure"], event["input"]
-        cleanup = noted.get("cleanup")
-        return cls(
-            run_id=event["run_id"],
-            input_uri=f"s3://{source['bucket']}/{source['key']}",
-            version_id=source.get("version_id"),
-            phase=noted["phase"],
-            error=error.get("Error", "Unknown"),
-            cause=_plain(error.get("Cause", "")),
-            cleanup=f"{cleanup.get('Error')}: {_plain(cleanup.get('Cause', ''))}" if cleanup else None,
-            execution=event["execution"]["Id"],
+def describe_failure(state: Mapping[str, Any], error: Mapping[str, str]) -> Failure:
+    """Describe a failure by what the state machine recorded of it.
+
+    Parameters
+    ----------
+    state
+        The data of the execution: ``run_id``, ``input``, ``execution`` and ``failure``, which holds the phase and, if
+        cleaning up failed too, the error of the cleanup.
+    error
+        The first error: ``Error`` and ``Cause``.
+    """
+    recorded, source = state["failure"], state["input"]
+    cleanup = recorded.get("cleanup")
+    return Failure(
+        run_id=state["run_id"],
+        input_uri=f"s3://{source['bucket']}/{source['key']}",
+        version_id=source.get("version_id"),
+        phase=recorded["phase"],
+        error=error.get("Error", "Unknown"),
+        cause=_message_of(error.get("Cause", "")),
+        cleanup=f"{cleanup.get('Error')}: {_message_of(cleanup.get('Cause', ''))}" if cleanup else None,
+        execution=state["execution"]["Id"],
+    )
+
+
+def notify(failure: Failure, settings: RunSettings) -> Notification:
+    """Compose the notification: what failed, what that means for the CSV, and what to do."""
+    files, results = RunLayout(failure["run_id"]), f"s3://{settings.results_bucket}/"
+    if failure["error"] == "InvalidCensus":
+        headline = f"{failure['input_uri']} was refused."
+        remedy = f"All problems are listed in {results}{files.problems}. Correct the file and upload it again."
+    else:
+        headline = f"The run of {failure['input_uri']} failed in {failure['phase']}."
+        remedy = (
+            f"Details are in {results}{files.failure}. Fix the cause and redrive the execution: "
+            f"aws stepfunctions redrive-execution --execution-arn {failure['execution']}"
         )
-
-    @property
-    def subject(self) -> str:
-        """One line for a mail's subject: ASCII without line breaks, as SNS wants it."""
-        return f"Census run {self.run_id}: {self.error} in {self.phase}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return failure.json's content."""
-        return asdict(self)
-
-    def message(self, settings: RunSettings) -> str:
-        """Tell people what failed, what that means for their file, and what to do."""
-        results = f"s3://{settings.results_bucket}/"
-        refused = self.error == "InvalidCensus"
-        lines = [
-            f"{self.input_uri} was refused." if refused else f"The run of {self.input_uri} failed in {self.phase}.",
-            f"{self.error}: {self.cause}",
-            "",
-            "The file is untouched, and nothing was left running."
-            if self.cleanup is None
-            else f"The file is untouched, but cleaning up failed: {self.cleanup}. The janitor tries again.",
-            f"All problems: {results}{RunLayout(self.run_id).problems}. Mend the file and upload it again."
-            if refused
-            else f"Details: {results}{RunLayout(self.run_id).failure}. Mend the cause and redrive the execution: "
-            f"aws stepfunctions redrive-execution --execution-arn {self.execution}",
-        ]
-        return "\n".join(lines)
+    if failure["cleanup"] is None:
+        state = "The file is unchanged, and nothing was left running."
+    else:
+        state = f"The file is unchanged, but cleaning up failed: {failure['cleanup']}. The janitor will try again."
+    return Notification.of(
+        f"Census run {failure['run_id']}: {failure['error']} in {failure['phase']}",
+        [headline, f"{failure['error']}: {failure['cause']}", "", state, remedy],
+    )
 
 
-def _plain(cause: str) -> str:
-    """Return the message of a Lambda's error, which Step Functions wraps in JSON; any other cause as it is."""
+def _message_of(cause: str) -> str:
+    """Return the message of a Lambda function's error, which Step Functions wraps in JSON; any other cause as it is."""
     try:
         parsed = json.loads(cause)
     except ValueError:

@@ -1,217 +1,180 @@
-"""manifest.json: where a result came from, and what it took."""
+"""The content of manifest.json: where a result came from, and what it cost in time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from contract.names import STAGES, Stage
 from contract.run_settings import RunSettings
 
-# The states that start a stage's teardown, as the state machine calls them.
+# The states that start the teardown of a stage, by their names in the state machine.
 TEARDOWN_STATES = {"pca": "TearDownPca", "kmeans": "TearDownKMeans"}
 
 
-@dataclass(frozen=True)
-class Step:
-    """A state of the machine, from when it was first entered to when it was last left."""
+class Input(TypedDict):
+    """The CSV that was segmented."""
+
+    uri: str
+    version_id: str | None
+    etag: str
+    bytes: int
+    sha256: str
+
+
+class Execution(TypedDict):
+    """The execution of the state machine."""
+
+    arn: str
+    redrives: int
+
+
+class Step(TypedDict):
+    """A state of the state machine, from when it was first entered until it was last left (ISO 8601)."""
 
     name: str
-    start: datetime
-    end: datetime
+    start: str
+    end: str
+    seconds: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the step with its length in seconds."""
-        return {
-            "name": self.name,
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
-            "seconds": _seconds(self.start, self.end),
-        }
+
+class TrainingJob(TypedDict):
+    """A finished training job; `billable_seconds` is the sum over its instances."""
+
+    stage: Stage
+    name: str
+    instance_type: str
+    instance_count: int
+    image: str
+    hyperparameters: dict[str, str]
+    artifacts: str
+    billable_seconds: int
+
+
+class Endpoint(TypedDict):
+    """An endpoint, from when it was in service until its teardown began; `seconds` is the sum over its instances."""
+
+    stage: Stage
+    name: str
+    instance_type: str
+    instance_count: int
+    in_service: str
+    torn_down: str
+    seconds: float
+
+
+class Manifest(TypedDict):
+    """The content of manifest.json."""
+
+    run_id: str
+    input: Input
+    execution: Execution
+    settings: dict[str, Any]
+    training_jobs: list[TrainingJob]
+    endpoints: list[Endpoint]
+    steps: list[Step]
+    run_seconds: float
+    billable_training_seconds: int
+    endpoint_seconds: float
+    code_version: str
+
+
+def describe_run(
+    state: Mapping[str, Any], *, sha256: str, history: Iterable[Mapping[str, Any]], settings: RunSettings
+) -> Manifest:
+    """Describe a run by what the state machine and SageMaker recorded of it.
+
+    Parameters
+    ----------
+    state
+        The data of the execution at Publish: ``run_id``, ``input``, ``execution`` (from the context object), and for
+        each stage ``<stage>_training`` and ``<stage>_endpoint`` as SageMaker described them, and
+        ``<stage>_hosting_launch``.
+    sha256
+        Of the CSV as it was read.
+    history
+        The events of the execution, oldest first.
+    """
+    walked = steps(history)
+    began = {step["name"]: step["start"] for step in walked}
+    training_jobs = [_training_job(stage, state[f"{stage}_training"]) for stage in STAGES]
+    endpoints = [_endpoint(stage, state, began, settings) for stage in STAGES]
+    source = state["input"]
+    return Manifest(
+        run_id=state["run_id"],
+        input=Input(
+            uri=f"s3://{source['bucket']}/{source['key']}",
+            version_id=source["version_id"],
+            etag=source["etag"],
+            bytes=source["size"],
+            sha256=sha256,
+        ),
+        execution=Execution(
+            arn=state["execution"]["Id"],
+            redrives=int(state["execution"].get("RedriveCount", 0)),
+        ),
+        settings=settings.as_dict(),
+        training_jobs=training_jobs,
+        endpoints=endpoints,
+        steps=walked,
+        run_seconds=_seconds_between(walked[0]["start"], walked[-1]["end"]) if walked else 0.0,
+        billable_training_seconds=sum(job["billable_seconds"] for job in training_jobs),
+        endpoint_seconds=sum(endpoint["seconds"] for endpoint in endpoints),
+        code_version=settings.code_version,
+    )
 
 
 def steps(history: Iterable[Mapping[str, Any]]) -> list[Step]:
-    """Return the states an execution went through, in the order it first entered them.
+    """Return the states that an execution went through, in the order in which it first entered them.
 
     Parameters
     ----------
     history
         The events of GetExecutionHistory, oldest first. A state that is still running ends with the last event.
     """
-    started: dict[str, datetime] = {}
-    ended: dict[str, datetime] = {}
-    now = None
+    started: dict[str, str] = {}
+    ended: dict[str, str] = {}
+    latest = ""
     for event in history:
-        now = event["timestamp"]
+        latest = event["timestamp"].isoformat()
         if "stateEnteredEventDetails" in event:
-            started.setdefault(event["stateEnteredEventDetails"]["name"], now)
+            started.setdefault(event["stateEnteredEventDetails"]["name"], latest)
         elif "stateExitedEventDetails" in event:
-            ended[event["stateExitedEventDetails"]["name"]] = now
-    return [Step(name, start, ended.get(name, now or start)) for name, start in started.items()]
+            ended[event["stateExitedEventDetails"]["name"]] = latest
+    return [
+        Step(name=name, start=start, end=(end := ended.get(name, latest)), seconds=_seconds_between(start, end))
+        for name, start in started.items()
+    ]
 
 
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What a finished training job says of itself: DescribeTrainingJob's answer, as Step Functions keeps it."""
-
-    stage: Stage
-    answer: Mapping[str, Any]
-
-    @property
-    def billable_seconds(self) -> int:
-        """Seconds that AWS bills, over all instances."""
-        return int(self.answer.get("BillableTimeInSeconds", 0)) * self._instances
-
-    @property
-    def _instances(self) -> int:
-        return int(self.answer["ResourceConfig"]["InstanceCount"])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the job's entry in the manifest."""
-        return {
-            "stage": self.stage,
-            "name": self.answer["TrainingJobName"],
-            "instance_type": self.answer["ResourceConfig"]["InstanceType"],
-            "instance_count": self._instances,
-            "image": self.answer["AlgorithmSpecification"]["TrainingImage"],
-            "hyperparameters": self.answer["HyperParameters"],
-            "artifacts": self.answer["ModelArtifacts"]["S3ModelArtifacts"],
-            "billable_seconds": self.billable_seconds,
-        }
-
-
-@dataclass(frozen=True)
-class EndpointRecord:
-    """An endpoint, from when it was in service to when its teardown began."""
-
-    stage: Stage
-    name: str
-    instance_type: str
-    instance_count: int
-    in_service: datetime
-    torn_down: datetime
-
-    @property
-    def seconds(self) -> float:
-        """Instance seconds in service, over all instances."""
-        return _seconds(self.in_service, self.torn_down) * self.instance_count
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the endpoint's entry in the manifest."""
-        return {
-            "stage": self.stage,
-            "name": self.name,
-            "instance_type": self.instance_type,
-            "instance_count": self.instance_count,
-            "in_service": self.in_service.isoformat(),
-            "torn_down": self.torn_down.isoformat(),
-            "seconds": self.seconds,
-        }
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """Where a result came from, and what it took."""
-
-    run_id: str
-    source: Mapping[str, Any]
-    sha256: str
-    execution: Mapping[str, Any]
-    settings: RunSettings
-    steps: list[Step]
-    training: list[TrainingRecord]
-    endpoints: list[EndpointRecord]
-
-    @classmethod
-    def of_state(
-        cls,
-        state: Mapping[str, Any],
-        *,
-        sha256: str,
-        history: Iterable[Mapping[str, Any]],
-        settings: RunSettings,
-    ) -> "Manifest":
-        """Read it from the state machine's data.
-
-        Parameters
-        ----------
-        state
-            The execution's data at Publish: ``run_id``, ``input``, ``execution`` (the context object's), and for each
-            stage ``<stage>_training`` and ``<stage>_endpoint`` as SageMaker described them, and what launched it.
-        sha256
-            Of the CSV as it was read.
-        history
-            The execution's events, oldest first.
-        """
-        walked = steps(history)
-        began = {step.name: step.start for step in walked}
-        return cls(
-            run_id=state["run_id"],
-            source=state["input"],
-            sha256=sha256,
-            execution=state["execution"],
-            settings=settings,
-            steps=walked,
-            training=[TrainingRecord(stage, state[f"{stage}_training"]) for stage in STAGES],
-            endpoints=[_endpoint(stage, state, began, settings) for stage in STAGES],
-        )
-
-    @property
-    def billable_training_seconds(self) -> int:
-        """Billable seconds of both training jobs."""
-        return sum(job.billable_seconds for job in self.training)
-
-    @property
-    def endpoint_seconds(self) -> float:
-        """Instance seconds of both endpoints."""
-        return sum(endpoint.seconds for endpoint in self.endpoints)
-
-    @property
-    def run_seconds(self) -> float:
-        """Seconds from the execution's start to the last step seen."""
-        return _seconds(self.steps[0].start, self.steps[-1].end) if self.steps else 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return manifest.json's content."""
-        source = self.source
-        return {
-            "run_id": self.run_id,
-            "input": {
-                "uri": f"s3://{source['bucket']}/{source['key']}",
-                "version_id": source["version_id"],
-                "etag": source["etag"],
-                "bytes": source["size"],
-                "sha256": self.sha256,
-            },
-            "execution": {
-                "arn": self.execution["Id"],
-                "redrives": int(self.execution.get("RedriveCount", 0)),
-            },
-            "settings": self.settings.as_dict(),
-            "training_jobs": [job.as_dict() for job in self.training],
-            "endpoints": [endpoint.as_dict() for endpoint in self.endpoints],
-            "steps": [step.as_dict() for step in self.steps],
-            "run_seconds": self.run_seconds,
-            "billable_training_seconds": self.billable_training_seconds,
-            "endpoint_seconds": self.endpoint_seconds,
-            "code_version": self.settings.code_version,
-        }
-
-
-def _endpoint(
-    stage: Stage, state: Mapping[str, Any], began: Mapping[str, datetime], settings: RunSettings
-) -> EndpointRecord:
-    described = state[f"{stage}_endpoint"]
-    in_service = datetime.fromisoformat(described["LastModifiedTime"])
-    return EndpointRecord(
+def _training_job(stage: Stage, description: Mapping[str, Any]) -> TrainingJob:
+    """Return the entry of a job, given the response of DescribeTrainingJob as Step Functions passes it on."""
+    instances = int(description["ResourceConfig"]["InstanceCount"])
+    return TrainingJob(
         stage=stage,
-        name=described["EndpointName"],
-        instance_type=state[f"{stage}_hosting_launch"]["instance_type"],
-        instance_count=settings.hosting_instance_count,
-        in_service=in_service,
-        torn_down=began.get(TEARDOWN_STATES[stage], in_service),
+        name=description["TrainingJobName"],
+        instance_type=description["ResourceConfig"]["InstanceType"],
+        instance_count=instances,
+        image=description["AlgorithmSpecification"]["TrainingImage"],
+        hyperparameters=description["HyperParameters"],
+        artifacts=description["ModelArtifacts"]["S3ModelArtifacts"],
+        billable_seconds=int(description.get("BillableTimeInSeconds", 0)) * instances,
     )
 
 
-def _seconds(start: datetime, end: datetime) -> float:
-    return round((end - start).total_seconds(), 3)
+def _endpoint(stage: Stage, state: Mapping[str, Any], began: Mapping[str, str], settings: RunSettings) -> Endpoint:
+    description = state[f"{stage}_endpoint"]
+    in_service = datetime.fromisoformat(description["LastModifiedTime"]).isoformat()
+    torn_down = began.get(TEARDOWN_STATES[stage], in_service)
+    return Endpoint(
+        stage=stage,
+        name=description["EndpointName"],
+        instance_type=state[f"{stage}_hosting_launch"]["instance_type"],
+        instance_count=settings.hosting_instance_count,
+        in_service=in_service,
+        torn_down=torn_down,
+        seconds=_seconds_between(in_service, torn_down) * settings.hosting_instance_count,
+    )
+
+
+def _seconds_between(start: str, end: str) -> float:
+    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 3)

@@ -1,4 +1,4 @@
-"""Why is a county in its segment, and how do two counties differ: pure functions over a run's result files."""
+"""Explanations of single counties: why one is in its segment, or how two differ, from a run's result files."""
 
 import csv
 import difflib
@@ -6,12 +6,12 @@ import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jobs.sagemaker import recordio
-from jobs.segments.statistics import Scaling
+from jobs.segments.document import FeatureSummary, Segment, SegmentsDocument
+from jobs.segments.scaling import Scaling
 from jobs.segments.wording import Feature, Kind
 
 TELLING_FEATURES = 8
@@ -157,13 +157,13 @@ def features_of(index: int, scaling: Scaling, shards: Iterable[bytes]) -> dict[s
     for shard in shards:
         matrix = recordio.decode(shard)
         if index < first + len(matrix):
-            values = scaling.original(matrix[index - first].astype(np.float64))
+            values = scaling.inverse_transform(matrix[index - first].astype(np.float64))
             return dict(zip(scaling.features, values.tolist(), strict=True))
         first += len(matrix)
     raise IndexError(f"row {index} is beyond the {first} rows of the training shards")
 
 
-def explain_county(county: County, features: Mapping[str, float], segments: Mapping[str, Any]) -> Explanation:
+def explain_county(county: County, features: Mapping[str, float], segments: SegmentsDocument) -> Explanation:
     """Say why a county is in its segment.
 
     Parameters
@@ -204,7 +204,7 @@ def compare_counties(
     one_features: Mapping[str, float],
     other: County,
     other_features: Mapping[str, float],
-    segments: Mapping[str, Any],
+    segments: SegmentsDocument,
 ) -> CountyComparison:
     """Lay two counties side by side; parameters as for `explain_county`."""
     differences = [_differ(summary, one_features, other_features) for summary in segments["feature_summaries"]]
@@ -218,7 +218,7 @@ def compare_counties(
     )
 
 
-def _compare(summary: Mapping[str, Any], features: Mapping[str, float], own: Mapping[str, Any]) -> Comparison:
+def _compare(summary: FeatureSummary, features: Mapping[str, float], own: Segment) -> Comparison:
     feature = _feature(summary)
     value = features[feature.name]
     mean = own["mean_features"][feature.name]
@@ -236,7 +236,7 @@ def _compare(summary: Mapping[str, Any], features: Mapping[str, float], own: Map
     )
 
 
-def _differ(summary: Mapping[str, Any], one: Mapping[str, float], other: Mapping[str, float]) -> Difference:
+def _differ(summary: FeatureSummary, one: Mapping[str, float], other: Mapping[str, float]) -> Difference:
     feature = _feature(summary)
     here, there = one[feature.name], other[feature.name]
     return Difference(
@@ -253,7 +253,7 @@ def _differ(summary: Mapping[str, Any], one: Mapping[str, float], other: Mapping
     )
 
 
-def _feature(summary: Mapping[str, Any]) -> Feature:
+def _feature(summary: FeatureSummary) -> Feature:
     return Feature(summary["feature"], summary["label"], Kind(summary["kind"]), is_error=False)
 
 

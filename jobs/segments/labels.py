@@ -1,6 +1,6 @@
 """labeled_counties.csv: written a shard at a time by Label, put together by Publish.
 
-Names are known only after every shard is labeled, so a part's rows end in a mark of their label, which `name_segments`
+Names are known only after every shard is labeled, so a part's rows end in a mark of their label, which `fill_in_names`
 replaces by the segment's name. The mark starts with the ASCII unit separator, which no census cell may hold.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jobs.segments.statistics import Regions
+from jobs.segments.rows import Regions
 
 _MARK = "\x1f"
 
@@ -48,7 +48,7 @@ def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, d
     return text.getvalue().encode()
 
 
-def name_segments(part: bytes, names: Mapping[int, str]) -> bytes:
+def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:
     """Replace a part's marks by the segments' names, quoted for CSV."""
     for label, name in names.items():
         quoted = '"' + name.replace('"', '""') + '"'

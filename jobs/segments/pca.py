@@ -10,22 +10,22 @@ from jobs.sagemaker.artifacts import ArtifactError, parameters
 
 @dataclass(frozen=True)
 class PcaModel:
-    """A trained PCA, its components turned around: largest first, and with fixed signs.
+    """A trained PCA whose components come largest first and have fixed signs.
 
-    SageMaker stores and answers components smallest first, and their signs are arbitrary: another run on
-    the same data may mirror any of them. Here the weight that is largest in absolute value is positive in
-    every component, so that runs compare. `largest` brings an endpoint's answer into the same form.
+    SageMaker stores and returns components smallest first, and their signs are arbitrary: another run on the same data
+    may mirror any of them. Here the weight that is largest in absolute value is positive in every component, so that
+    runs can be compared. `leading_components` brings the response of an endpoint into the same form.
 
     Attributes
     ----------
     singular_values
         (n,) of the centred data matrix, largest first; not divided by sqrt(rows - 1).
     components
-        (features, n), column i is component c_(i+1).
+        (features, n); column i is component c_(i+1).
     mean
         (features,) mean of the scaled features.
     signs
-        (n,) +1 or -1: what each of SageMaker's components was multiplied by.
+        (n,) +1 or -1: the factor by which each of SageMaker's components was multiplied.
     """
 
     singular_values: np.ndarray
@@ -35,12 +35,12 @@ class PcaModel:
 
     @classmethod
     def from_artifact(cls, artifact: bytes) -> Self:
-        """Read a PCA training job's model.tar.gz: `s` and the columns of `v` ascending, `mean` 1 x features.
+        """Read the model.tar.gz of a PCA training job.
 
         Raises
         ------
         ArtifactError
-            The artifact is another algorithm's, or broken.
+            If the artifact is damaged or belongs to another algorithm.
         """
         arrays = parameters(artifact)
         if not isinstance(arrays, dict) or not {"s", "v", "mean"} <= arrays.keys():
@@ -49,7 +49,7 @@ class PcaModel:
 
     @classmethod
     def from_arrays(cls, s: np.ndarray, v: np.ndarray, mean: np.ndarray) -> Self:
-        """Turn SageMaker's arrays (ascending) around: s (n,), v (features, n), mean (1, features)."""
+        """Build the model from SageMaker's arrays, smallest first: s (n,), v (features, n), mean (1, features)."""
         components = np.asarray(v, dtype=np.float64)[:, ::-1]
         strongest = np.abs(components).argmax(axis=0)
         signs = np.where(components[strongest, np.arange(components.shape[1])] < 0, -1.0, 1.0)
@@ -61,40 +61,46 @@ class PcaModel:
         )
 
     @property
-    def explained_variance(self) -> np.ndarray:
-        """Cumulative share (0..1) of the variance kept by the first 1, 2, ... n components.
+    def explained_variance_ratio(self) -> np.ndarray:
+        """(n,) share (0..1) of the variance that each component explains: its squared singular value over their sum.
 
-        The notebook's formula: the sum of the squared singular values kept over the sum of all.
+        Where nothing varies, the first component explains all of it.
         """
         squared = self.singular_values**2
         total = squared.sum()
-        return np.cumsum(squared) / total if total > 0 else np.ones_like(squared)
+        ratio: np.ndarray = squared / total if total > 0 else np.eye(1, len(squared))[0]
+        return ratio
+
+    @property
+    def cumulative_explained_variance_ratio(self) -> np.ndarray:
+        """(n,) share (0..1) of the variance that the first 1, 2, ... n components explain together."""
+        return np.cumsum(self.explained_variance_ratio)
 
     def components_to_keep(self, variance: float) -> int:
-        """Smallest number of components that explains at least `variance` (0..1] of the data.
+        """Return the smallest number of components that explain at least `variance` (0..1] of the data.
 
-        Never more than there are: with fewer components than features even all of them may fall short.
+        If all of them together explain less, as rounding may have it, all are kept.
         """
-        enough = self.explained_variance >= variance - 1e-9
+        enough = self.cumulative_explained_variance_ratio >= variance - 1e-9
         return int(enough.argmax()) + 1 if enough.any() else len(enough)
 
-    def largest(self, projections: np.ndarray, count: int) -> np.ndarray:
-        """Keep the `count` largest components of an endpoint's answer, largest first, signs fixed.
+    def leading_components(self, projections: np.ndarray, count: int) -> np.ndarray:
+        """Keep the `count` largest components of an endpoint's response, with the signs of this model.
 
         Parameters
         ----------
         projections
-            (rows, n) as the PCA endpoint answers: smallest component first.
+            (rows, n) as the PCA endpoint returns them: smallest component first.
 
         Returns
         -------
         np.ndarray
-            (rows, count) float32.
+            (rows, count) float32, largest component first.
         """
-        turned = projections[:, ::-1][:, :count] * self.signs[:count]
-        return np.ascontiguousarray(turned, dtype=np.float32)
+        kept = projections[:, ::-1][:, :count] * self.signs[:count]
+        return np.ascontiguousarray(kept, dtype=np.float32)
 
-    def features_at(self, points: np.ndarray) -> np.ndarray:
-        """Map points (rows, kept) in component space back to scaled features (rows, features)."""
+    def inverse_transform(self, points: np.ndarray) -> np.ndarray:
+        """Convert points (rows, kept) in component space back to scaled features (rows, features)."""
         features: np.ndarray = points @ self.components[:, : points.shape[1]].T + self.mean
         return features

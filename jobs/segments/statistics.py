@@ -6,151 +6,22 @@ themselves (for the map and the table) grow, and they are kept up to `MAX_LISTED
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 
+from jobs.segments.rows import Regions, Rows
+from jobs.segments.scaling import Scaling
+
 HISTOGRAM_BINS = 50  # the notebook's commute histograms
-EXEMPLARS = 8  # nearest and farthest rows kept a segment
 SAMPLE_ROWS = 4_096  # silhouettes compare every pair: 4,096 rows take half a second
 MAX_LISTED_ROWS = 100_000  # more make a report that no browser enjoys
 
 _WHOLE_TOLERANCE = 0.01  # float32 features come back from 0..1 with an error of about 1e-7 of their range
 _FLOAT32_ERROR = 1.2e-7
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What Prepare did to the CSV, from scaler.json: per feature its range, and which rows it left out.
-
-    Attributes
-    ----------
-    features
-        The d feature names, in column order.
-    minimum, maximum
-        (d,) in original units; scaled 0 is the minimum, scaled 1 the maximum.
-    rows_read, rows_dropped, rows_kept
-        Counts of the CSV's rows.
-    dropped_regions
-        The first dropped rows, each ``{"row", "id", "name", "empty_columns"}``.
-    constant_features
-        Columns with one value only, each ``{"name", "value"}``: kept out of the model.
-    """
-
-    features: tuple[str, ...]
-    minimum: np.ndarray
-    maximum: np.ndarray
-    rows_read: int
-    rows_dropped: int
-    rows_kept: int
-    dropped_regions: tuple[Mapping[str, Any], ...] = ()
-    constant_features: tuple[Mapping[str, Any], ...] = ()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read scaler.json."""
-        document = json.loads(text)
-        rows = document["rows"]
-        return cls(
-            features=tuple(document["features"]),
-            minimum=np.array(document["minimum"], dtype=np.float64),
-            maximum=np.array(document["maximum"], dtype=np.float64),
-            rows_read=rows["read"],
-            rows_dropped=rows["dropped"],
-            rows_kept=rows["kept"],
-            dropped_regions=tuple(document.get("dropped_regions", ())),
-            constant_features=tuple(document.get("constant_features", ())),
-        )
-
-    @property
-    def range(self) -> np.ndarray:
-        """(d,) maximum - minimum."""
-        span: np.ndarray = self.maximum - self.minimum
-        return span
-
-    def original(self, scaled: np.ndarray) -> np.ndarray:
-        """Bring scaled features (..., d) back to original units."""
-        values: np.ndarray = scaled * self.range + self.minimum
-        return values
-
-
-@dataclass(frozen=True)
-class Regions:
-    """The names of a shard's rows, as regions.csv holds them, all of one length."""
-
-    ids: Sequence[str]
-    states: Sequence[str]
-    counties: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Labeled rows: where each lies in component space and what it is called.
-
-    Attributes
-    ----------
-    index
-        (n,) the row's place in the run, from 0.
-    labels
-        (n,) its segment's label.
-    distances
-        (n,) Euclidean distance to its segment's centroid.
-    components
-        (n, c) largest first.
-    ids, states, counties
-        n strings each.
-    """
-
-    index: np.ndarray
-    labels: np.ndarray
-    distances: np.ndarray
-    components: np.ndarray
-    ids: tuple[str, ...]
-    states: tuple[str, ...]
-    counties: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def names(self) -> list[str]:
-        """State-County of each row, as people know it."""
-        return [f"{state}-{county}" for state, county in zip(self.states, self.counties, strict=True)]
-
-    def take(self, chosen: np.ndarray) -> "Rows":
-        """Pick the rows at these places, in that order."""
-        return Rows(
-            self.index[chosen],
-            self.labels[chosen],
-            self.distances[chosen],
-            self.components[chosen],
-            tuple(self.ids[i] for i in chosen),
-            tuple(self.states[i] for i in chosen),
-            tuple(self.counties[i] for i in chosen),
-        )
-
-    def join(self, other: "Rows") -> "Rows":
-        """Append the other's rows to these."""
-        return Rows(
-            np.concatenate([self.index, other.index]),
-            np.concatenate([self.labels, other.labels]),
-            np.concatenate([self.distances, other.distances]),
-            np.concatenate([self.components, other.components]),
-            self.ids + other.ids,
-            self.states + other.states,
-            self.counties + other.counties,
-        )
-
-    def exemplars(self, *, nearest: bool) -> "Rows":
-        """Pick the few rows of each segment that lie nearest to (or farthest from) its centroid."""
-        sign = 1 if nearest else -1
-        order = np.lexsort((self.index, sign * self.distances, self.labels))
-        labels = self.labels[order]
-        rank = np.arange(len(order)) - np.searchsorted(labels, labels)
-        return self.take(order[rank < EXEMPLARS])
 
 
 @dataclass(frozen=True)
@@ -240,7 +111,7 @@ class SegmentStatistics:
             squares=member @ values**2,
             histogram=_histogram(values, labels, clusters),
             squared_distances=member @ rows.distances**2,
-            whole=_whole(scaling.original(values), scaling.range),
+            whole=_whole(scaling.inverse_transform(values), scaling.range),
             nearest=rows.exemplars(nearest=True),
             farthest=rows.exemplars(nearest=False),
             sample=rows.take(chosen),

@@ -1,7 +1,7 @@
-"""How features are called in words: presentation only, any schema works without it.
+"""Features in words: labels, units and phrases for people.
 
-A column's name is split into words (``IncomePerCap`` -> "income per capita"); its kind (share, money,
-count ...) follows from its values and its words by `kind_of`. The tables only make it read better.
+A column's name is split into words (``IncomePerCap`` -> "Income per capita"), and its kind (share, money, count ...) is
+derived from its words and values. The tables below only improve the wording; columns with any other names work too.
 """
 
 import re

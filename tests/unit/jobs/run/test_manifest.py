@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.run_settings import RunSettings
-from jobs.run.manifest import Manifest, steps
+from jobs.run.manifest import Manifest, describe_run, steps
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,30 +63,30 @@ def manifest(settings: RunSettings) -> Manifest:
         **described("pca", 100),
         **described("kmeans", 250),
     }
-    return Manifest.of_state(state, sha256="00", history=HISTORY, settings=settings)
+    return describe_run(state, sha256="00", history=HISTORY, settings=settings)
 
 
 def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left() -> None:
-    by_name = {step.name: step.as_dict() for step in steps(HISTORY)}
+    by_name = {step["name"]: step for step in steps(HISTORY)}
     assert list(by_name) == ["Prepare", "DescribePcaTraining", "TearDownPca", "TearDownKMeans", "Publish"]
     assert by_name["DescribePcaTraining"]["seconds"] == 12
 
 
 def test_the_step_that_writes_the_manifest_lasts_until_now() -> None:
-    assert steps(HISTORY)[-1].as_dict()["seconds"] == 1
+    assert steps(HISTORY)[-1]["seconds"] == 1
 
 
 def test_billable_seconds_count_every_instance(manifest: Manifest) -> None:
-    assert manifest.billable_training_seconds == 2 * 23 * 2
+    assert manifest["billable_training_seconds"] == 2 * 23 * 2
 
 
 def test_an_endpoint_costs_from_its_service_to_its_teardown(manifest: Manifest) -> None:
-    assert manifest.as_dict()["endpoints"][0]["seconds"] == 20
-    assert manifest.endpoint_seconds == 20 + 50
+    assert manifest["endpoints"][0]["seconds"] == 20
+    assert manifest["endpoint_seconds"] == 20 + 50
 
 
 def test_the_manifest_says_what_was_read_and_what_served(manifest: Manifest) -> None:
-    document = manifest.as_dict()
+    document = manifest
     assert document["input"] == {
         "uri": "s3://b/incoming/x.csv",
         "version_id": "v",

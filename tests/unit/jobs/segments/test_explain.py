@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
 from jobs.sagemaker import recordio
+from jobs.segments.document import SegmentsDocument
 from jobs.segments.explain import (
     County,
     UnknownCountyError,
@@ -28,8 +28,8 @@ def real() -> Run:
 
 
 @pytest.fixture(scope="module")
-def segments(real: Run) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(real.document.to_json())
+def segments(real: Run) -> SegmentsDocument:
+    document: SegmentsDocument = json.loads(json.dumps(real.document))
     return document
 
 
@@ -42,7 +42,7 @@ def counties(real: Run) -> list[County]:
     for i, row in enumerate(real.table.to_dict("records")):
         label = real.labels[i]
         names = [row["CensusId"], row["State"], row["County"]]
-        writer.writerow([*names, *real.components[i].tolist(), label, own[i], real.document.segments[label].name])
+        writer.writerow([*names, *real.components[i].tolist(), label, own[i], real.document["segments"][label]["name"]])
     return read_counties(text.getvalue())
 
 
@@ -84,7 +84,7 @@ class TestFeatures:
 
 class TestExplaining:
     def test_distances_are_to_the_own_and_the_next_centroid(
-        self, real: Run, counties: list[County], segments: dict[str, Any], shards: list[bytes]
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
     ) -> None:
         county = find_county(counties, "Alabama-Autauga")
         explained = explain_county(county, features_of(county.index, real.scaling, shards), segments)
@@ -93,22 +93,22 @@ class TestExplaining:
         assert explained.distance == pytest.approx(0.270462, abs=1e-5)
         assert [explained.distance, explained.runner_up_distance] == pytest.approx(nearest[:2].tolist(), abs=1e-6)
         assert explained.margin == pytest.approx(nearest[1] - nearest[0], abs=1e-6)
-        assert explained.runner_up_name == real.document.segments[explained.runner_up].name
+        assert explained.runner_up_name == real.document["segments"][explained.runner_up]["name"]
 
     def test_the_segments_traits_are_told_as_the_county_has_them(
-        self, real: Run, counties: list[County], segments: dict[str, Any], shards: list[bytes]
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
     ) -> None:
         county = find_county(counties, "California-San Francisco")
         explained = explain_county(county, features_of(county.index, real.scaling, shards), segments)
-        own = real.document.segments[county.label]
-        assert [one.feature for one in explained.traits] == [trait.feature for trait in own.traits]
+        own = real.document["segments"][county.label]
+        assert [one.feature for one in explained.traits] == [trait["feature"] for trait in own["traits"]]
         for one in (*explained.traits, *explained.departures):
             assert one.value == pytest.approx(real.table[one.feature].tolist()[county.index], rel=1e-5, abs=0.7)
-            assert one.segment == pytest.approx(own.mean_features[one.feature])
+            assert one.segment == pytest.approx(own["mean_features"][one.feature])
         assert explained.departures[0].feature in {"Transit", "Asian"}
 
     def test_two_counties_differ_most_first(
-        self, real: Run, counties: list[County], segments: dict[str, Any], shards: list[bytes]
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
     ) -> None:
         one, other = (find_county(counties, name) for name in ("Alabama-Autauga", "New York-New York"))
         laid = compare_counties(

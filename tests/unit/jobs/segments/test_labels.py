@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 
-from jobs.segments.labels import header, labeled_rows, name_segments, read_regions
-from jobs.segments.statistics import Regions
+from jobs.segments.labels import fill_in_names, header, labeled_rows, read_regions
+from jobs.segments.rows import Regions
 
 REGIONS = Regions(
     ids=["01001", "1003", "3"],
@@ -27,7 +27,7 @@ def test_the_header_names_the_kept_components() -> None:
 
 def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes() -> None:
     names = {0: "High income", 2: 'Poverty, "long" commutes', 11: "Native 40 %"}
-    part = name_segments(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), names)
+    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), names)
     first, second, third = rows_of(part)
     assert first[:3] == ["01001", "Alabama", "Autauga"]
     assert first[5:] == ["2", "0.25", 'Poverty, "long" commutes']

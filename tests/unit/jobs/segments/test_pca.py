@@ -69,7 +69,7 @@ class TestVariance:
     MODEL = PcaModel.from_arrays(np.array([1.0, 2.0, 4.0]), np.eye(3), np.zeros((1, 3)))
 
     def test_explained_variance_is_cumulative_and_ends_at_all(self) -> None:
-        np.testing.assert_allclose(self.MODEL.explained_variance, [16 / 21, 20 / 21, 1])
+        np.testing.assert_allclose(self.MODEL.cumulative_explained_variance_ratio, [16 / 21, 20 / 21, 1])
 
     @pytest.mark.parametrize(("wanted", "kept"), [(0.5, 1), (16 / 21, 1), (0.77, 2), (0.96, 3), (1.0, 3)])
     def test_the_fewest_components_that_explain_enough_are_kept(self, wanted: float, kept: int) -> None:
@@ -85,11 +85,11 @@ class TestProjections:
         model = PcaModel.from_artifact(artifact(save(trained)))
         rows = np.random.default_rng(1).normal(size=(5, 4))
         answered = (rows - trained["mean"]) @ trained["v"]  # smallest component first, SageMaker's signs
-        kept = model.largest(answered, 2)
+        kept = model.leading_components(answered, 2)
         assert kept.dtype == np.float32
         np.testing.assert_allclose(kept, (rows - model.mean) @ model.components[:, :2], rtol=1e-5)
 
     def test_all_components_map_back_to_the_features(self, trained: dict[str, np.ndarray]) -> None:
         model = PcaModel.from_artifact(artifact(save(trained)))
         rows = np.random.default_rng(2).normal(size=(5, 4))
-        np.testing.assert_allclose(model.features_at((rows - model.mean) @ model.components), rows)
+        np.testing.assert_allclose(model.inverse_transform((rows - model.mean) @ model.components), rows)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from jobs.segments import statistics
-from jobs.segments.statistics import EXEMPLARS, Regions, Rows, Scaling, SegmentStatistics
+from jobs.segments.rows import EXEMPLARS, Regions, Rows
+from jobs.segments.scaling import Scaling
+from jobs.segments.statistics import SegmentStatistics
 from tests.census_run import Run, segment_table
 
 
@@ -156,4 +158,4 @@ class TestScaling:
         scaling = Scaling.from_json(text)
         assert scaling.rows_kept == 7
         assert scaling.constant_features[0]["name"] == "C"
-        np.testing.assert_allclose(scaling.original(np.array([0.5, 0.25])), [5, 10])
+        np.testing.assert_allclose(scaling.inverse_transform(np.array([0.5, 0.25])), [5, 10])

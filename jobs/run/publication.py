@@ -1,0 +1,125 @@
+"""Everything that a successful run publishes, made from what its earlier steps left in S3."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract.run_settings import RunSettings
+from jobs.census.scaler import Scaler
+from jobs.report import RunReport, render
+from jobs.run.announcement import Announcement, announce, notify
+from jobs.run.manifest import Manifest, describe_run
+from jobs.run.notification import Notification
+from jobs.segments.describe import describe
+from jobs.segments.document import SegmentsDocument
+from jobs.segments.kmeans import ElbowPoint, centroids_from_artifact
+from jobs.segments.labels import fill_in_names, header
+from jobs.segments.pca import PcaModel
+from jobs.segments.scaling import Scaling
+from jobs.segments.statistics import SegmentStatistics
+
+
+@dataclass(frozen=True)
+class LabeledRun:
+    """The contents of the files that the earlier steps wrote.
+
+    Attributes
+    ----------
+    scaler, elbow
+        scaler.json and elbow.json.
+    pca_artifact, kmeans_artifact
+        The model.tar.gz of each training job.
+    statistics, labeled_parts
+        For each shard its statistics and its rows of labeled_counties.csv, in the order of the shards; each is read
+        once.
+    """
+
+    scaler: bytes
+    elbow: bytes
+    pca_artifact: bytes
+    kmeans_artifact: bytes
+    statistics: Iterable[bytes]
+    labeled_parts: Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The contents of the result files, and what is told about them.
+
+    `labeled_counties` yields the file piece by piece, because it is as long as the census; `metrics` are in rows and
+    seconds.
+    """
+
+    labeled_counties: Iterator[bytes]
+    segments: bytes
+    report: bytes
+    manifest: bytes
+    latest: bytes
+    announcement: Announcement
+    notification: Notification
+    metrics: Mapping[str, float]
+
+
+def publish(
+    state: Mapping[str, Any], run: LabeledRun, *, history: Iterable[Mapping[str, Any]], settings: RunSettings
+) -> Publication:
+    """Make everything that a run publishes.
+
+    Parameters
+    ----------
+    state, history
+        The data and the events of the execution, as for `describe_run`.
+
+    Raises
+    ------
+    ArtifactError
+        If an artifact is damaged or belongs to another algorithm.
+    ValueError
+        If the run has no shard.
+    """
+    scaler: Scaler = json.loads(run.scaler)
+    scaling = Scaling.of(scaler)
+    statistics = SegmentStatistics.merge(map(SegmentStatistics.from_bytes, run.statistics))
+    document = describe(
+        statistics,
+        run_id=state["run_id"],
+        scaling=scaling,
+        pca=PcaModel.from_artifact(run.pca_artifact),
+        centroids=centroids_from_artifact(run.kmeans_artifact),
+        elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
+    )
+    manifest = describe_run(state, sha256=scaler["source"]["sha256"], history=history, settings=settings)
+    announcement = announce(document, manifest, settings.results_bucket)
+    return Publication(
+        labeled_counties=_labeled_counties(run.labeled_parts, document),
+        segments=_json(document),
+        report=render(RunReport(document, statistics, scaling, manifest, settings.variance_to_keep)).encode(),
+        manifest=_json(manifest),
+        latest=_json(announcement),
+        announcement=announcement,
+        notification=notify(announcement, document),
+        metrics=_metrics(document, manifest),
+    )
+
+
+def _labeled_counties(parts: Iterable[bytes], document: SegmentsDocument) -> Iterator[bytes]:
+    names = {segment["label"]: segment["name"] for segment in document["segments"]}
+    yield header(document["pca"]["components_kept"])
+    for part in parts:
+        yield fill_in_names(part, names)
+
+
+def _metrics(document: SegmentsDocument, manifest: Manifest) -> dict[str, float]:
+    return {
+        "RowsLabeled": document["rows"]["labeled"],
+        "RowsDropped": document["rows"]["dropped"],
+        "RunSeconds": manifest["run_seconds"],
+        "BillableTrainingSeconds": manifest["billable_training_seconds"],
+        "EndpointSeconds": manifest["endpoint_seconds"],
+    }
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    """Write JSON as UTF-8, with finite numbers only."""
+    return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False).encode()
