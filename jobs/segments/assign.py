@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.pca import PcaModel
-from jobs.segments.statistics import Scaling
+from jobs.segments.scaling import Scaling
 
 __all__ = ["Assignment", "SegmentModel", "nearest_centroids", "project"]
 
@@ -133,7 +133,7 @@ class SegmentModel:
 
     def label(self, scaled: NDArray[np.float32]) -> Assignment:
         """Project rows (rows, features) in this model's scale and assign each to its nearest centroid."""
-        components = self.pca.largest(project(self.pca, scaled), self.centroids.shape[1])
+        components = self.pca.leading_components(project(self.pca, scaled), self.centroids.shape[1])
         labels, distances = nearest_centroids(components, self.centroids)
         return Assignment(components, labels, distances)
 

@@ -9,7 +9,7 @@ from embedded_aws.sagemaker.inference import load_model
 from jobs.sagemaker.ndarray import save
 from jobs.segments.assign import SegmentModel, nearest_centroids, project
 from jobs.segments.pca import PcaModel
-from jobs.segments.statistics import Scaling
+from jobs.segments.scaling import Scaling
 from tests.unit.jobs.segments.test_pca import artifact
 
 ROWS, FEATURES, KEPT, CLUSTERS = 997, 33, 7, 8
@@ -34,7 +34,7 @@ def artifacts() -> tuple[bytes, bytes]:
     ascending = {"s": s[1:][::-1], "v": vt[1:][::-1].T, "mean": mean[None, :]}
     pca = artifact(save({name: np.ascontiguousarray(array, np.float32) for name, array in ascending.items()}))
     model = PcaModel.from_artifact(pca)
-    components = model.largest(project(model, SCALED), KEPT)
+    components = model.leading_components(project(model, SCALED), KEPT)
     return pca, artifact(save([components[:CLUSTERS]]))
 
 
@@ -76,7 +76,7 @@ class TestAnotherRunsScale:
         low, high = np.array(MINIMUM)[order] - 5, np.array(MAXIMUM)[order] * 2
         names = [f"New{NAMES[index]}" for index in order]
         other = Scaling.from_json(scaler(low.tolist(), high.tolist(), names))
-        original = model.scaling.original(SCALED.astype(float))
+        original = model.scaling.inverse_transform(SCALED.astype(float))
         rows = ((original[:, order] - low) / (high - low)).astype(np.float32)
         columns = {name: f"New{name}" for name in NAMES}
         np.testing.assert_allclose(model.rescale(rows, other, columns), SCALED, atol=1e-6)
