@@ -11,7 +11,7 @@ from local.errors import Trouble, unforeseen
 from local.follow import Step
 from local.results import RunFiles
 
-SEGMENTS: dict[str, Any] = {
+SEGMENTS: Any = {
     "rows": {"read": 10, "dropped": 1, "labeled": 9},
     "dropped_regions": [{"row": 4, "id": "15005", "name": "Hawaii-Kalawao", "empty_columns": ["ChildPoverty"]}],
     "constant_features": [{"name": "Year", "value": 2015.0}],

@@ -9,7 +9,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ MUTATED_FILES = 2_000
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
-def read_slowly(data: bytes, facts: dict[str, object]) -> list[list[str]]:
+def read_slowly(data: bytes, facts: Mapping[str, object]) -> list[list[str]]:
     """Return the file's cells, one list a record, blank lines as empty lists; knows nothing of how we read it."""
     text = (gzip.decompress(data) if facts["compression"] else data).decode(str(facts["encoding"]))
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -17,7 +17,9 @@ ROWS, FEATURES, KEPT, CLUSTERS = 997, 33, 7, 8
 
 def scaler(minimum: list[float], maximum: list[float], features: list[str]) -> bytes:
     rows = {"read": ROWS, "dropped": 0, "kept": ROWS}
-    return json.dumps({"features": features, "minimum": minimum, "maximum": maximum, "rows": rows}).encode()
+    left_out: dict[str, list[str]] = {"dropped_regions": [], "constant_features": []}
+    document = {"features": features, "minimum": minimum, "maximum": maximum, "rows": rows}
+    return json.dumps(document | left_out).encode()
 
 
 NAMES = [f"Feature{number}" for number in range(FEATURES)]
