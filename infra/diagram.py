@@ -1,7 +1,8 @@
 """Draw the flow from the synthesized definition: ``python -m infra.diagram`` writes docs/flow.svg.
 
-Each way to wait, to fail and to retry would hide the flow: a loop is drawn as one box, an arrow to a failure not at
-all. What is drawn is what the template holds; nothing is drawn by hand but the two ends outside the state machine.
+To keep the flow visible, a waiting loop is drawn as one box, and the arrows from every phase to the clean-up are drawn
+as one. Everything else is read from the template, except for the notes at both ends, which stand outside the state
+machine.
 """
 
 import json
@@ -16,7 +17,35 @@ from infra.definition import state_machine_definition, successors
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "flow.svg"
 
-_TASK, _WAITING, _FAILURE = "#e7f0fa", "#fdf3dc", "#fbe6e4"
+# Graphviz lays the picture out for a larger font than the one it is shown in, so that the labels stay inside their
+# boxes whichever font a browser substitutes for Helvetica.
+_LAYOUT_FONT_SIZE = 14
+_STYLE = """<style>
+text { font: 11px Helvetica, Arial, sans-serif; fill: #1b2733 }
+.graph > polygon { fill: none }
+.cluster path { fill: none; stroke: #9fb0bf }
+.node path, .node polygon, .node polyline { stroke: #5b7083; fill: #e7f0fa }
+.waiting path { fill: #fdf3dc }
+.outside polygon, .outside polyline { fill: none }
+.edge path { stroke: #2f6f9f; stroke-width: 1.6 }
+.edge polygon { stroke: #2f6f9f; fill: #2f6f9f }
+.failure path, .failure polygon, .failure polyline { stroke: #b3372b }
+.node.failure path { fill: #fbe6e4 }
+.edge.failure path { stroke-dasharray: 5 3 }
+.edge.failure polygon { fill: #b3372b }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .cluster path { stroke: #5b7083 }
+  .node path, .node polygon, .node polyline { stroke: #8aa2b8; fill: #1f3347 }
+  .waiting path { fill: #4a3b14 }
+  .edge path { stroke: #6cb2e6 }
+  .edge polygon { stroke: #6cb2e6; fill: #6cb2e6 }
+  .outside polygon, .outside polyline { fill: none }
+  .failure path, .failure polygon, .failure polyline { stroke: #ff8b7e }
+  .node.failure path { fill: #4a1f1b }
+  .edge.failure polygon { fill: #ff8b7e }
+}
+</style>"""
 # @viz-js/viz is Graphviz compiled to WebAssembly: nothing to install but npm packages.
 _RENDER = """
 const { instance } = require("@viz-js/viz");
@@ -35,31 +64,32 @@ def draw(template: Mapping[str, Any]) -> str:
     """Return the picture of a template's state machine as SVG."""
     dot = to_dot(state_machine_definition(template))
     finished = subprocess.run(["node", "-e", _RENDER], input=dot, cwd=ROOT, capture_output=True, text=True, check=True)
-    return finished.stdout
+    head, tag, body = finished.stdout.partition('<g id="graph0"')
+    return f"{head}{_STYLE}\n{tag}{body}"
 
 
 def to_dot(definition: Mapping[str, Any]) -> str:
     """Return the flow in Graphviz's language."""
     lines = [
         "digraph flow {",
-        '  graph [fontname="Helvetica", fontsize=12, rankdir=TB, compound=true, nodesep=0.3, ranksep=0.35]',
-        f'  node [fontname="Helvetica", fontsize=11, shape=box, style="rounded,filled", fillcolor="{_TASK}",'
-        ' color="#5b7083", height=0.36, margin="0.14,0.05"]',
-        '  edge [fontname="Helvetica", fontsize=10, color="#5b7083", arrowsize=0.7]',
-        '  upload [label="a CSV lands in s3://…/incoming/", shape=note, fillcolor=white]',
-        '  result [label="labeled counties, segments, report", shape=note, fillcolor=white]',
+        "  graph [rankdir=TB, compound=true, nodesep=0.3, ranksep=0.35]",
+        f'  graph [fontname="Helvetica", fontsize={_LAYOUT_FONT_SIZE}]',
+        f'  node [fontname="Helvetica", fontsize={_LAYOUT_FONT_SIZE}, shape=box, style="rounded,filled", height=0.36]',
+        "  edge [arrowsize=0.7]",
+        '  upload [label="a CSV lands in s3://…/incoming/", shape=note, class=outside]',
+        '  result [label="labeled counties, segments, report", shape=note, class=outside]',
     ]
     flow = _Flow()
     lines += flow.machine(definition, "")
     lines.append(f"  upload -> {flow.entry(definition['StartAt'], definition)}")
     lines += [f"  {flow.leave(name, definition)} -> result" for name in _ends(definition)]
-    lines.append('  trouble [label="anything fails, in any phase", shape=note, fillcolor=white]')
-    lines.append(f"  trouble -> {flow.entry('CleanUp', definition)} [lhead=cluster_CleanUp]")
+    lines.append('  failure [label="any phase fails", shape=note, class="outside failure"]')
+    lines.append(f"  failure -> {flow.entry('CleanUp', definition)} [lhead=cluster_CleanUp, class=failure]")
     return "\n".join([*lines, *flow.edges, "}"])
 
 
 class _Flow:
-    """Collects boxes and arrows; a Parallel and a Map become a frame around their own states."""
+    """Collects boxes and arrows. A Parallel or a Map becomes a frame around its own states."""
 
     def __init__(self) -> None:
         self.edges: list[str] = []
@@ -75,9 +105,7 @@ class _Flow:
                     lines += self.machine(branch, indent + "  ")
                 lines.append(f"  {indent}}}")
             else:
-                lines.append(
-                    f'  {indent}{name} [label="{_label(name, machine)}", fillcolor="{_colour(name, machine)}"]'
-                )
+                lines.append(f'  {indent}{name} [label="{_label(name, machine)}", class={_kind(name, machine)}]')
             for following in _following(name, machine):
                 self.edges.append(self._arrow(name, following, machine))
         return lines
@@ -104,12 +132,14 @@ class _Flow:
             for end, each in ends.items()
             if machine["States"][each]["Type"] in ("Parallel", "Map")
         }
-        attributes = ", ".join(f"{end}={cluster}" for end, cluster in framed.items())
-        return f"  {self.leave(name, machine)} -> {self.entry(following, machine)} [{attributes}]"
+        tail = self.leave(name, machine)
+        attributes = {**framed, "class": "failure" if tail == "RecordFailure" or "Failed" in tail else "success"}
+        listed = ", ".join(f"{attribute}={value}" for attribute, value in attributes.items())
+        return f"  {tail} -> {self.entry(following, machine)} [{listed}]"
 
 
 def _is_detail(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether a state is part of a loop or of a failure's way: not drawn as a box of its own."""
+    """Whether a state belongs to a waiting loop or only passes data on, so that it gets no box of its own."""
     return state["Type"] in ("Choice", "Wait", "Pass", "Fail", "Succeed") or name.startswith("Describe")
 
 
@@ -129,7 +159,7 @@ def _walk(machine: Mapping[str, Any], name: str, seen: set[str]) -> Iterator[str
 
 
 def _following(name: str, machine: Mapping[str, Any]) -> list[str]:
-    """Return the drawn states that follow one, through those that aren't drawn; a failure's way only once."""
+    """Return the drawn states that follow `name`, looking through states without a box; catches are left out."""
     state = machine["States"][name]
     found: dict[str, None] = {}
     waiting = successors({key: value for key, value in state.items() if key != "Catch"})
@@ -161,7 +191,7 @@ def _ends(machine: Mapping[str, Any]) -> list[str]:
 
 
 def _succeeds(name: str, machine: Mapping[str, Any]) -> bool:
-    """Whether the machine may end after a state without a word of failure."""
+    """Whether the machine succeeds after this state."""
     if _following(name, machine):
         return False
     following = successors({key: value for key, value in machine["States"][name].items() if key != "Catch"})
@@ -169,12 +199,12 @@ def _succeeds(name: str, machine: Mapping[str, Any]) -> bool:
 
 
 def _label(name: str, machine: Mapping[str, Any]) -> str:
-    """Return a box's words: the state's name, and that it is waited for."""
+    """Return a box's label: the state's name, and whether the state machine waits for what it launches."""
     if name == "RecordFailure":
-        return f"{name}\\nthe run ends with the first error;\\na redrive resumes it at its phase"
+        return f"{name}\\nends the run with the first error;\\na redrive resumes at the failed phase"
     if not _waits(name, machine):
         return name
-    return f"{name}\\nask until it is {'gone' if name.startswith('TearDown') else 'ready'}"
+    return f"{name}\\nand wait until it is {'gone' if name.startswith('TearDown') else 'ready'}"
 
 
 def _waits(name: str, machine: Mapping[str, Any]) -> bool:
@@ -182,10 +212,11 @@ def _waits(name: str, machine: Mapping[str, Any]) -> bool:
     return f"WaitFor{wanted}" in machine["States"]
 
 
-def _colour(name: str, machine: Mapping[str, Any]) -> str:
+def _kind(name: str, machine: Mapping[str, Any]) -> str:
+    """Return the class that a box is coloured by."""
     if name == "RecordFailure" or "Failed" in name:
-        return _FAILURE
-    return _WAITING if _waits(name, machine) else _TASK
+        return "failure"
+    return "waiting" if _waits(name, machine) else "task"
 
 
 def _frame(name: str, state: Mapping[str, Any]) -> str:
@@ -195,7 +226,7 @@ def _frame(name: str, state: Mapping[str, Any]) -> str:
         label = "CleanUp: both models, side by side"
     else:
         label = f"{name}" + (": side by side" if len(state["Branches"]) > 1 else "")
-    return f'label="{label}"; labeljust=l; style=rounded; color="#9fb0bf"'
+    return f'label="{label}"; labeljust=l; style=rounded'
 
 
 if __name__ == "__main__":
