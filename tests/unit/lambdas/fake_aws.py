@@ -1,0 +1,259 @@
+"""An AWS in memory for the handlers: S3, SageMaker, Step Functions, SNS and EventBridge.
+
+Real boto3 clients call it: botocore validates every request against the service's model and reads errors and pages as
+it does from AWS. Only the sending is replaced.
+"""
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+
+ACCOUNT = "arn:aws:sagemaker:us-east-1:123456789012:"
+TAKEN = "Cannot create already existing"
+
+
+@dataclass
+class FakeAws:
+    """The state of the account.
+
+    Attributes
+    ----------
+    objects
+        The body of every object's newest version, by bucket and key.
+    options
+        The parameters that each object was written with, such as ``Tagging`` and ``ContentType``.
+    resources
+        SageMaker's endpoints, endpoint configs, models and training jobs, by kind and name.
+    endpoints
+        The response of each endpoint to a request's body.
+    refusals
+        The error code and message with which an operation fails, by operation and a text that its parameters contain.
+    calls
+        Every operation that was called, with its parameters.
+    """
+
+    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    options: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    resources: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    endpoints: dict[str, Any] = field(default_factory=dict)
+    executions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    map_runs: list[dict[str, Any]] = field(default_factory=list)
+    map_executions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    refusals: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    _uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+
+    def call_of(self) -> Callable[[Any, str, dict[str, Any]], dict[str, Any]]:
+        """Return the replacement of ``BaseClient._make_api_call``: every call of every client comes here."""
+        return lambda client, operation, parameters: self._call(client, operation, parameters)
+
+    def _call(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        report = ParamValidator().validate(parameters, shape)
+        assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+        self.calls.append((operation, parameters))
+        for (refused, text), (code, message) in self.refusals.items():
+            if refused == operation and text in str(parameters):
+                raise _error(client, code, message, operation)
+        try:
+            response: dict[str, Any] = getattr(self, f"_{operation}")(**parameters) or {}
+        except _Refusal as refusal:
+            raise _error(client, refusal.code, refusal.message, operation) from None
+        return response
+
+    def called(self, operation: str) -> list[dict[str, Any]]:
+        """Return the parameters of every call of an operation."""
+        return [parameters for name, parameters in self.calls if name == operation]
+
+    def add(self, kind: str, name: str, tags: Iterable[dict[str, str]] = (), **fields: Any) -> dict[str, Any]:
+        """Create a SageMaker resource, as if someone else had."""
+        arn = f"{ACCOUNT}{kind.lower()}/{name}"
+        self.resources[kind, name] = {f"{kind}Name": name, f"{kind}Arn": arn, "Tags": list(tags), **fields}
+        return self.resources[kind, name]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of SageMaker's resources of one kind."""
+        return [name for each, name in self.resources if each == kind]
+
+    # S3
+
+    def _GetObject(self, *, Bucket: str, Key: str, Range: str = "", VersionId: str = "") -> dict[str, Any]:
+        if (Bucket, Key) not in self.objects:
+            raise _Refusal("NoSuchVersion" if VersionId else "NoSuchKey", "it does not exist")
+        body = self.objects[Bucket, Key]
+        first, end = 0, len(body)
+        if Range:
+            first, _, last = Range.removeprefix("bytes=").partition("-")  # type: ignore[assignment]
+            first, end = int(first), min(int(last) + 1 if last else end, end)
+        part = body[first:end]
+        return {
+            "Body": io.BytesIO(part),
+            "ContentLength": len(part),
+            "ContentRange": f"bytes {first}-{end - 1}/{len(body)}",
+            "ResponseMetadata": {"HTTPStatusCode": 200, "RetryAttempts": 0},
+        }
+
+    def _HeadObject(self, *, Bucket: str, Key: str, VersionId: str = "v1") -> dict[str, Any]:
+        if (Bucket, Key) not in self.objects:
+            raise _Refusal("404", "Not Found")
+        return {"VersionId": VersionId, "ETag": '"etag"', "ContentLength": len(self.objects[Bucket, Key])}
+
+    def _PutObject(self, *, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
+        self.objects[Bucket, Key] = Body if isinstance(Body, bytes) else Body.read()
+        self.options[Bucket, Key] = options
+
+    def _PutObjectTagging(self, *, Bucket: str, Key: str, Tagging: dict[str, Any]) -> None:
+        self.options[Bucket, Key] = {**self.options.get((Bucket, Key), {}), "TagSet": Tagging["TagSet"]}
+
+    def _CreateMultipartUpload(self, *, Bucket: str, Key: str, **options: Any) -> dict[str, Any]:
+        upload = f"{Bucket}/{Key}"
+        self._uploads[upload] = {}
+        self.options[Bucket, Key] = options
+        return {"UploadId": upload}
+
+    def _UploadPart(self, *, UploadId: str, PartNumber: int, Body: Any, **_: Any) -> dict[str, Any]:
+        self._uploads[UploadId][PartNumber] = Body if isinstance(Body, bytes) else Body.read()
+        return {"ETag": f'"{PartNumber}"'}
+
+    def _CompleteMultipartUpload(self, *, Bucket: str, Key: str, UploadId: str, **_: Any) -> None:
+        parts = self._uploads.pop(UploadId)
+        self.objects[Bucket, Key] = b"".join(parts[number] for number in sorted(parts))
+
+    def _AbortMultipartUpload(self, *, UploadId: str, **_: Any) -> None:
+        del self._uploads[UploadId]
+
+    # SageMaker
+
+    def _create(self, kind: str, taken: tuple[str, str], /, **body: Any) -> dict[str, Any]:
+        name = body[f"{kind}Name"]
+        if (kind, name) in self.resources:
+            raise _Refusal(*taken)
+        return {f"{kind}Arn": self.add(kind, name, body.pop("Tags", ()), **body)[f"{kind}Arn"]}
+
+    def _CreateTrainingJob(self, **body: Any) -> dict[str, Any]:
+        taken = ("ResourceInUse", "Job name must be unique within an AWS account and region")
+        return self._create("TrainingJob", taken, **body, TrainingJobStatus="InProgress")
+
+    def _CreateModel(self, **body: Any) -> dict[str, Any]:
+        return self._create("Model", ("ValidationException", f'{TAKEN} model "arn"'), **body)
+
+    def _CreateEndpointConfig(self, **body: Any) -> dict[str, Any]:
+        taken = ("ValidationException", f'{TAKEN} endpoint configuration "arn"')
+        return self._create("EndpointConfig", taken, **body)
+
+    def _CreateEndpoint(self, **body: Any) -> dict[str, Any]:
+        taken = ("ValidationException", f'{TAKEN} endpoint "arn"')
+        return self._create("Endpoint", taken, **body, EndpointStatus="Creating")
+
+    def _named(self, kind: str, name: str) -> dict[str, Any]:
+        if (kind, name) not in self.resources:
+            raise _Refusal("ValidationException", f'Could not find {kind.lower()} "{name}".')
+        return self.resources[kind, name]
+
+    def _DescribeTrainingJob(self, *, TrainingJobName: str) -> dict[str, Any]:
+        return self._named("TrainingJob", TrainingJobName)
+
+    def _DescribeEndpoint(self, *, EndpointName: str) -> dict[str, Any]:
+        return self._named("Endpoint", EndpointName)
+
+    def _DescribeEndpointConfig(self, *, EndpointConfigName: str) -> dict[str, Any]:
+        return self._named("EndpointConfig", EndpointConfigName)
+
+    def _DescribeModel(self, *, ModelName: str) -> dict[str, Any]:
+        return self._named("Model", ModelName)
+
+    def _ListTags(self, *, ResourceArn: str, **_: Any) -> dict[str, Any]:
+        for (kind, _name), each in self.resources.items():
+            if each[f"{kind}Arn"] == ResourceArn:
+                return {"Tags": each["Tags"]}
+        raise _Refusal("ValidationException", f"{ResourceArn} does not exist")
+
+    def _list(self, kind: str, listed: str, text: str, status: str = "") -> dict[str, Any]:
+        found = [each for (one, name), each in self.resources.items() if one == kind and text in name]
+        return {listed: [each for each in found if not status or each[f"{kind}Status"] == status]}
+
+    def _ListTrainingJobs(self, *, NameContains: str = "", StatusEquals: str = "", **_: Any) -> dict[str, Any]:
+        return self._list("TrainingJob", "TrainingJobSummaries", NameContains, StatusEquals)
+
+    def _ListEndpoints(self, *, NameContains: str = "", **_: Any) -> dict[str, Any]:
+        return self._list("Endpoint", "Endpoints", NameContains)
+
+    def _ListEndpointConfigs(self, *, NameContains: str = "", **_: Any) -> dict[str, Any]:
+        return self._list("EndpointConfig", "EndpointConfigs", NameContains)
+
+    def _ListModels(self, *, NameContains: str = "", **_: Any) -> dict[str, Any]:
+        return self._list("Model", "Models", NameContains)
+
+    def _DeleteEndpoint(self, *, EndpointName: str) -> None:
+        endpoint = self._named("Endpoint", EndpointName)
+        if endpoint["EndpointStatus"] in ("Creating", "Updating"):
+            raise _Refusal("ValidationException", f"Cannot update in-progress endpoint {EndpointName}")
+        endpoint["EndpointStatus"] = "Deleting"
+
+    def _DeleteEndpointConfig(self, *, EndpointConfigName: str) -> None:
+        self._named("EndpointConfig", EndpointConfigName)
+        del self.resources["EndpointConfig", EndpointConfigName]
+
+    def _DeleteModel(self, *, ModelName: str) -> None:
+        self._named("Model", ModelName)
+        del self.resources["Model", ModelName]
+
+    def _StopTrainingJob(self, *, TrainingJobName: str) -> None:
+        self._named("TrainingJob", TrainingJobName)["TrainingJobStatus"] = "Stopping"
+
+    def _InvokeEndpoint(self, *, EndpointName: str, Body: bytes, **_: Any) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.endpoints[EndpointName](Body))}
+
+    # Step Functions
+
+    def _StartExecution(self, *, stateMachineArn: str, name: str, **_: Any) -> dict[str, Any]:
+        arn = f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"
+        if arn in self.executions:
+            raise _Refusal("ExecutionAlreadyExists", arn)
+        self.executions[arn] = {"executionArn": arn, "status": "RUNNING"}
+        return {"executionArn": arn}
+
+    def _DescribeExecution(self, *, executionArn: str) -> dict[str, Any]:
+        if executionArn not in self.executions:
+            raise _Refusal("ExecutionDoesNotExist", executionArn)
+        return self.executions[executionArn]
+
+    def _GetExecutionHistory(self, **_: Any) -> dict[str, Any]:
+        return {"events": self.history}
+
+    def _ListMapRuns(self, **_: Any) -> dict[str, Any]:
+        return {"mapRuns": self.map_runs}
+
+    def _ListExecutions(self, *, mapRunArn: str, statusFilter: str) -> dict[str, Any]:
+        listed = self.map_executions[mapRunArn]
+        return {"executions": [each for each in listed if self.executions[each["executionArn"]]["status"] == statusFilter]}
+
+    # Messages
+
+    def _Publish(self, **message: Any) -> None:
+        self.messages.append(message)
+
+    def _PutEvents(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:
+        self.events += Entries
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": str(number)} for number, _ in enumerate(Entries)]}
+
+
+class _Refusal(Exception):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def _error(client: Any, code: str, message: str, operation: str) -> ClientError:
+    error: type[ClientError] = client.exceptions.from_code(code)
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return error(response, operation)
+
+

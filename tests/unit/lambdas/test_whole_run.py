@@ -1,0 +1,264 @@
+"""A run, handler by handler, from the dropped CSV to the published result."""
+
+import csv
+import io
+import json
+import tarfile
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.layout import LATEST, RunLayout
+from contract.names import ARTIFACT_TAG
+from jobs.sagemaker import ndarray, recordio
+from lambdas import choose_clusters, label, prepare, project, publish
+from tests.local.runs import groups_and_labels, small_census
+from tests.unit.lambdas.conftest import Invoke
+from tests.unit.lambdas.fake_aws import FakeAws
+
+RUN = "census-abc"
+FILES = RunLayout(RUN)
+RESULTS = "results-bucket"
+SOURCE = {"bucket": "incoming-bucket", "key": "incoming/census.csv", "version_id": "v1", "etag": "e", "size": 1}
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:census-segmentation:census-abc"
+ROWS, GROUPS = 64, 8
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def artifact(arrays: Any) -> bytes:
+    """Pack arrays as SageMaker's algorithms pack their models."""
+    content, packed = ndarray.save(arrays), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("model_algo-1")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+class Stages:
+    """Trains and hosts the two models in numpy, and calls the handlers between them."""
+
+    def __init__(self, aws: FakeAws, invoke: Invoke) -> None:
+        self.aws, self.invoke = aws, invoke
+
+    def prepare(self, body: bytes | None = None) -> dict[str, Any]:
+        self.aws.objects[SOURCE["bucket"], SOURCE["key"]] = small_census(ROWS) if body is None else body  # type: ignore[index]
+        return self.invoke(prepare.handler, run_id=RUN, input=SOURCE)
+
+    def shards(self) -> list[dict[str, Any]]:
+        return list(json.loads(self.aws.objects[RESULTS, FILES.shards]))
+
+    def put(self, stage: str, arrays: Any) -> str:
+        key = f"runs/{RUN}/models/{stage}/model.tar.gz"
+        self.aws.objects[RESULTS, key] = artifact(arrays)
+        return f"s3://{RESULTS}/{key}"
+
+    def project(self) -> dict[str, Any]:
+        rows = np.concatenate([recordio.decode(self.aws.objects[RESULTS, FILES.train_part(s["part"])]) for s in self.shards()])
+        mean = rows.mean(axis=0)
+        _, s, vt = np.linalg.svd(rows - mean, full_matrices=False)
+        v = vt[::-1].T
+        self.pca = self.put("pca", {"s": s[::-1].copy(), "v": v, "mean": mean[None, :]})
+        self.aws.endpoints["pca"] = lambda body: recordio.encode_labels(
+            {"projection": ((recordio.decode(body) - mean) @ v).astype(np.float32)}
+        )
+        (result,) = [
+            self.invoke(project.handler, run_id=RUN, shard=shard, endpoint="pca", artifacts=self.pca)
+            for shard in self.shards()
+        ]
+        return result
+
+    def label(self) -> dict[str, Any]:
+        points = np.concatenate(
+            [recordio.decode(self.aws.objects[RESULTS, FILES.projected_part(s["part"])]) for s in self.shards()]
+        )
+        centroids = np.stack([points[group::GROUPS].mean(axis=0) for group in range(GROUPS)]).astype(np.float32)
+        self.kmeans = self.put("kmeans", [centroids])
+
+        def closest(body: bytes) -> bytes:
+            to_each = np.linalg.norm(recordio.decode(body)[:, None] - centroids[None], axis=2)
+            return recordio.encode_labels(
+                {
+                    "closest_cluster": to_each.argmin(axis=1).astype(np.float32)[:, None],
+                    "distance_to_cluster": to_each.min(axis=1).astype(np.float32)[:, None],
+                }
+            )
+
+        self.aws.endpoints["kmeans"] = closest
+        (result,) = [
+            self.invoke(label.handler, run_id=RUN, shard=shard, endpoint="kmeans", artifacts=self.kmeans)
+            for shard in self.shards()
+        ]
+        return result
+
+    def publish(self) -> dict[str, Any]:
+        self.aws.history = [
+            {"timestamp": START, "type": "ExecutionStarted", "id": 1},
+            *(
+                {"timestamp": START + timedelta(seconds=second), key: {"name": name}}
+                for second, key, name in (
+                    (1, "stateEnteredEventDetails", "TearDownPca"),
+                    (100, "stateExitedEventDetails", "TearDownPca"),
+                    (120, "stateEnteredEventDetails", "TearDownKMeans"),
+                    (200, "stateEnteredEventDetails", "Publish"),
+                )
+            ),
+        ]
+        return self.invoke(
+            publish.handler,
+            run_id=RUN,
+            input=SOURCE,
+            execution={"Id": EXECUTION, "RedriveCount": 0},
+            **_described("pca", self.pca),
+            **_described("kmeans", self.kmeans),
+        )
+
+
+def _described(stage: str, artifacts: str) -> dict[str, Any]:
+    return {
+        f"{stage}_training": {
+            "TrainingJobName": f"job-{stage}",
+            "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            "AlgorithmSpecification": {"TrainingImage": stage},
+            "HyperParameters": {"feature_dim": "6"},
+            "ModelArtifacts": {"S3ModelArtifacts": artifacts},
+            "BillableTimeInSeconds": 30,
+        },
+        f"{stage}_endpoint": {"EndpointName": f"endpoint-{stage}", "LastModifiedTime": START.isoformat()},
+        f"{stage}_hosting_launch": {"name": f"endpoint-{stage}", "instance_type": "ml.t2.medium"},
+    }
+
+
+@pytest.fixture
+def stages(aws: FakeAws, invoke: Invoke) -> Stages:
+    return Stages(aws, invoke)
+
+
+@pytest.fixture
+def published(stages: Stages, metrics: Any) -> Stages:
+    stages.prepare()
+    stages.project()
+    stages.invoke(choose_clusters.handler, run_id=RUN)
+    stages.label()
+    metrics()
+    stages.publish()
+    return stages
+
+
+class TestPrepare:
+    def test_it_returns_what_the_later_states_need(self, stages: Stages) -> None:
+        assert stages.prepare() == {"rows": ROWS, "features": 6, "shards": 1, "shards_key": FILES.shards}
+
+    def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
+        stages.prepare()
+        prepared = {key: aws.options[RESULTS, key] for bucket, key in aws.objects if bucket == RESULTS}
+        assert {options["Tagging"] for options in prepared.values()} == {"{}={}".format(*ARTIFACT_TAG).replace(":", "%3A")}
+
+    def test_a_refused_file_writes_its_problems_and_nothing_else(self, stages: Stages, aws: FakeAws) -> None:
+        with pytest.raises(Exception, match="row 2") as refused:
+            stages.prepare(b"State,County,A,B\nAlabama,Autauga,x,1\n" + b"Alabama,Autauga,1,2\n" * 20)
+        assert type(refused.value).__name__ == "InvalidCensus"
+        assert [key for bucket, key in aws.objects if bucket == RESULTS] == [FILES.problems]
+        assert json.loads(aws.objects[RESULTS, FILES.problems])["summary"] in str(refused.value)
+
+    def test_fewer_rows_than_clusters_are_refused(self, stages: Stages) -> None:
+        with pytest.raises(Exception, match="8"):
+            stages.prepare(small_census(7))
+        assert stages.prepare(small_census(8))["rows"] == 8
+
+    def test_a_deleted_object_is_refused_with_the_remedy(self, stages: Stages, invoke: Invoke) -> None:
+        with pytest.raises(Exception, match="deleted before it was read.*upload it again"):
+            invoke(prepare.handler, run_id=RUN, input=SOURCE)
+
+    def test_another_error_of_s3_keeps_its_name(self, stages: Stages, aws: FakeAws) -> None:
+        aws.refusals["GetObject", "incoming"] = ("AccessDenied", "no")
+        with pytest.raises(Exception, match="GetObject: no") as refused:
+            stages.prepare()
+        assert type(refused.value).__name__ == "AccessDenied"
+
+
+class TestProject:
+    def test_the_largest_components_are_kept_in_order(self, stages: Stages, aws: FakeAws) -> None:
+        stages.prepare()
+        result = stages.project()
+        points = recordio.decode(aws.objects[RESULTS, FILES.projected_part("part-00000")])
+        assert result == {"components": points.shape[1], "rows": ROWS}
+        assert 1 < points.shape[1] < 6
+        assert (np.diff(points.var(axis=0)) < 0).all()
+
+    def test_a_response_with_too_few_rows_is_an_error(self, stages: Stages, aws: FakeAws) -> None:
+        stages.prepare()
+        stages.project()
+        aws.endpoints["pca"] = lambda _body: recordio.encode_labels({"projection": np.zeros((3, 6), np.float32)})
+        (shard,) = stages.shards()
+        with pytest.raises(Exception, match=r"3 of part-00000's 64 rows") as refused:
+            stages.invoke(project.handler, run_id=RUN, shard=shard, endpoint="pca", artifacts=stages.pca)
+        assert type(refused.value).__name__ == "IncompleteAnswer"
+
+
+class TestChooseClusters:
+    def test_the_curve_holds_every_number_that_auto_may_choose(self, stages: Stages, aws: FakeAws) -> None:
+        stages.prepare()
+        stages.project()
+        assert stages.invoke(choose_clusters.handler, run_id=RUN) == {"clusters": 8}
+        assert [point["k"] for point in json.loads(aws.objects[RESULTS, FILES.elbow])] == list(range(5, 13))
+
+
+class TestLabel:
+    def test_it_counts_components_and_rows(self, stages: Stages) -> None:
+        stages.prepare()
+        components = stages.project()["components"]
+        assert stages.label() == {"components": components, "rows": ROWS}
+
+
+class TestPublish:
+    def test_each_planted_group_is_one_segment(self, published: Stages, aws: FakeAws) -> None:
+        labeled = aws.objects[RESULTS, FILES.labeled_counties]
+        assert len(groups_and_labels(labeled)) == GROUPS
+        rows = list(csv.DictReader(io.StringIO(labeled.decode())))
+        assert [row["CensusId"] for row in rows] == [str(1001 + number) for number in range(ROWS)]
+        assert all(row["segment"] for row in rows)
+
+    def test_the_documents_agree_on_the_rows(self, published: Stages, aws: FakeAws) -> None:
+        segments = json.loads(aws.objects[RESULTS, FILES.segments])
+        assert sum(segment["size"] for segment in segments["segments"]) == ROWS
+        latest = json.loads(aws.objects[RESULTS, LATEST])
+        assert (latest["run_id"], latest["rows_labeled"], latest["rows_dropped"]) == (RUN, ROWS, 0)
+        assert latest["segments"] == GROUPS
+
+    def test_latest_json_moves_after_everything_else_is_written(self, published: Stages, aws: FakeAws) -> None:
+        written = [each["Key"] for name, each in aws.calls if name in ("PutObject", "CompleteMultipartUpload")]
+        assert written[-1] == LATEST
+        assert set(json.loads(aws.objects[RESULTS, LATEST])["files"].values()) == {
+            f"s3://{RESULTS}/{key}" for key in (FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest)
+        }
+        assert {FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest} <= set(written)
+
+    def test_the_event_and_the_message_say_the_same(self, published: Stages, aws: FakeAws) -> None:
+        (event,) = aws.events
+        assert (event["Source"], event["DetailType"]) == ("census.segmentation", "Census Segmented")
+        assert json.loads(event["Detail"]) == json.loads(aws.objects[RESULTS, LATEST])
+        (message,) = aws.messages
+        assert message["Subject"] == f"Census run {RUN}: 64 rows labeled"
+        assert message["Message"].startswith("s3://incoming-bucket/incoming/census.csv")
+        for segment in json.loads(aws.objects[RESULTS, FILES.segments])["segments"]:
+            assert f"{segment['size']:,}  {segment['name']}" in message["Message"]
+
+    def test_both_models_become_artifacts_that_expire(self, published: Stages, aws: FakeAws) -> None:
+        tag, value = ARTIFACT_TAG
+        for uri in (published.pca, published.kmeans):
+            assert aws.options[RESULTS, uri.removeprefix(f"s3://{RESULTS}/")]["TagSet"] == [{"Key": tag, "Value": value}]
+
+    def test_the_runs_metrics_are_counted(self, published: Stages, metrics: Any) -> None:
+        counted = metrics()
+        assert counted["RowsLabeled"] == ROWS
+        assert counted["RowsDropped"] == 0
+        assert counted["BillableTrainingSeconds"] == 60
+
+    def test_an_event_that_eventbridge_does_not_take_fails_the_run(self, published: Stages, aws: FakeAws) -> None:
+        aws.refusals["PutEvents", ""] = ("ThrottlingException", "slow down")
+        with pytest.raises(Exception, match="slow down") as refused:
+            published.publish()
+        assert type(refused.value).__name__ == "ThrottlingException"
