@@ -31,6 +31,7 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("launch_endpoint", "sagemaker:AddTags"): "AWS asks for it when a model, config or endpoint is made with tags.",
     ("launch_training", "sagemaker:ListTags"): "Only when a job of that name is there already.",
     ("launch_endpoint", "sagemaker:ListTags"): "Only when an endpoint of that name is there already.",
+    ("launch_endpoint", "sagemaker:DescribeModel"): "Only when a model of that name is there already.",
     ("launch_endpoint", "sagemaker:DescribeEndpointConfig"): "Only when an endpoint of that name is there already.",
     ("teardown", "sagemaker:StopTrainingJob"): "Only when a run fails while it trains.",
     ("record_failure", "states:ListMapRuns"): "Only when a shard failed for good: finds its error.",
@@ -94,10 +95,10 @@ class _Grants:
     def launchers(self) -> None:
         self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob", "ListTags"])
         endpoint = ["CreateEndpoint", "DescribeEndpoint", "ListTags"]
-        config = ["CreateEndpointConfig", "DescribeEndpointConfig"]
+        config = ["CreateEndpointConfig", "DescribeEndpointConfig", "ListTags"]
         self._launch("launch_endpoint", "endpoint", endpoint)
         self._launch("launch_endpoint", "endpoint-config", config)
-        self._launch("launch_endpoint", "model", ["CreateModel"])
+        self._launch("launch_endpoint", "model", ["CreateModel", "DescribeModel", "ListTags"])
         # An endpoint is made from its config: AWS checks CreateEndpoint on both.
         allow(
             self._functions.role("launch_endpoint"),
@@ -176,9 +177,9 @@ class _Grants:
             }
             for kind, action in removals.items():
                 allow(role, [f"sagemaker:{action}"], [self._sagemaker(kind)], because=_NAMED_BY_RUN)
+            owned = [self._sagemaker(kind) for kind in removals]
+            allow(role, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
         sweep = self._functions.role("sweep")
-        owned = [self._sagemaker(kind) for kind in ("endpoint", "endpoint-config", "model", "training-job")]
-        allow(sweep, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
         allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
 
     def _sagemaker(self, kind: str, stage: Stage | None = None) -> str:

@@ -1,13 +1,13 @@
 """Host a stage's trained model: model, endpoint config, endpoint."""
 
-from collections.abc import Callable
 from typing import Any
 
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from jobs.sagemaker.requests import endpoint, endpoint_config, model
 from lambdas.support.errors import code_of, message_of
-from lambdas.support.launching import Attempt, launch, redrives_of
+from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
 from lambdas.support.runtime import client, entry_point, settings
 
 
@@ -19,7 +19,7 @@ class EndpointLauncher:
         self._event = event
 
     def find(self, name: str) -> Attempt | None:
-        """Return the endpoint of that name, if there is one."""
+        """Return the run's endpoint of that name, if there is one."""
         sagemaker = client("sagemaker")
         try:
             found = sagemaker.describe_endpoint(EndpointName=name)
@@ -27,30 +27,33 @@ class EndpointLauncher:
             if code_of(error) == "ValidationException":  # "Could not find endpoint …"
                 return None
             raise
+        check_ours(found["EndpointArn"], self._event["run_id"])
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
         return Attempt(
-            arn=found["EndpointArn"],
             instance_type=config["ProductionVariants"][0]["InstanceType"],
             status=found["EndpointStatus"],
             failure_reason=found.get("FailureReason", ""),
         )
 
     def create(self, name: str, instance_type: str) -> None:
-        """Create the model, the config and the endpoint, each unless an earlier call did."""
-        sagemaker, event = client("sagemaker"), self._event
-        run = {"run_id": event["run_id"], "execution_arn": event["execution"]["Id"]}
-        _create(sagemaker.create_model, model(settings(), event["stage"], artifacts=event["artifacts"], **run))
-        config = endpoint_config(settings(), event["stage"], name=name, instance_type=instance_type, **run)
-        _create(sagemaker.create_endpoint_config, config)
-        _create(sagemaker.create_endpoint, endpoint(settings(), name=name, **run))
+        """Create the model, the config and the endpoint, each unless an earlier call of this run did."""
+        stage, run_id = self._event["stage"], self._event["run_id"]
+        run = {"run_id": run_id, "execution_arn": self._event["execution"]["Id"]}
+        _create("Model", model(settings(), stage, artifacts=self._event["artifacts"], **run), run_id)
+        config = endpoint_config(settings(), stage, name=name, instance_type=instance_type, **run)
+        _create("EndpointConfig", config, run_id)
+        _create("Endpoint", endpoint(settings(), name=name, **run), run_id)
 
 
-def _create(operation: Callable[..., Any], body: dict[str, Any]) -> None:
+def _create(kind: str, body: dict[str, Any], run_id: str) -> None:
+    sagemaker, name, operation = client("sagemaker"), f"{kind}Name", xform_name(kind)
     try:
-        operation(**body)
+        getattr(sagemaker, f"create_{operation}")(**body)
     except ClientError as error:
         if code_of(error) != "ValidationException" or "already existing" not in message_of(error):
             raise
+        found = getattr(sagemaker, f"describe_{operation}")(**{name: body[name]})
+        check_ours(found[f"{kind}Arn"], run_id)
 
 
 @entry_point

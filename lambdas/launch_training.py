@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from jobs.sagemaker.requests import training_job
 from lambdas.support.errors import code_of
-from lambdas.support.launching import Attempt, launch, redrives_of
+from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
 from lambdas.support.runtime import client, entry_point, settings
 
 
@@ -18,22 +18,22 @@ class TrainingLauncher:
         self._event = event
 
     def find(self, name: str) -> Attempt | None:
-        """Return the training job of that name, if there is one."""
+        """Return the run's training job of that name, if there is one."""
         try:
             job = client("sagemaker").describe_training_job(TrainingJobName=name)
         except ClientError as error:
             if code_of(error) == "ValidationException":  # "Requested resource not found."
                 return None
             raise
+        check_ours(job["TrainingJobArn"], self._event["run_id"])
         return Attempt(
-            arn=job["TrainingJobArn"],
             instance_type=job["ResourceConfig"]["InstanceType"],
             status=job["TrainingJobStatus"],
             failure_reason=job.get("FailureReason", ""),
         )
 
     def create(self, name: str, instance_type: str) -> None:
-        """Create the training job; one that exists since a moment ago is as good."""
+        """Create the training job. If it was created in the meantime, use it."""
         event = self._event
         body = training_job(
             settings(),
@@ -52,6 +52,7 @@ class TrainingLauncher:
         except ClientError as error:
             if code_of(error) != "ResourceInUse":
                 raise
+            self.find(name)  # fails if it is not the run's
 
 
 @entry_point

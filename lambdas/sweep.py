@@ -10,8 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG
-from lambdas.support.errors import code_of
-from lambdas.support.leftovers import Resource, find, remove
+from lambdas.support.leftovers import Resource, find, remove, tags_of
 from lambdas.support.runtime import client, count, entry_point, logger, settings
 
 
@@ -42,20 +41,10 @@ def _leaks_by_run() -> dict[str, list[Resource]]:
     running = cache(_is_running)  # an execution's status is asked for once a sweep
     leaks: defaultdict[str, list[Resource]] = defaultdict(list)
     for each in find(f"{settings().deployment_id}-"):
-        tags = _tags(each)
+        tags = tags_of(each)
         if tags.get(STACK_TAG) == settings().deployment_id and not running(tags.get(EXECUTION_TAG, "")):
             leaks[tags.get(RUN_TAG, "")].append(each)
     return leaks
-
-
-def _tags(resource: Resource) -> dict[str, str]:
-    try:
-        found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
-    except ClientError as error:
-        if code_of(error) in ("ValidationException", "ResourceNotFound"):  # gone since it was listed
-            return {}
-        raise
-    return {tag["Key"]: tag["Value"] for tag in found}
 
 
 def _is_running(execution_arn: str) -> bool:

@@ -20,7 +20,6 @@ from lambdas.support.runtime import client, logger
 class Attempt:
     """A training job or endpoint that an earlier call launched."""
 
-    arn: str
     instance_type: str
     status: str
     failure_reason: str
@@ -42,7 +41,13 @@ class Launcher(Protocol):
     instance_types: list[str]
 
     def find(self, name: str) -> Attempt | None:
-        """Return the attempt of that name, if there is one."""
+        """Return the run's attempt of that name, if there is one.
+
+        Raises
+        ------
+        NameTaken
+            When the resource of that name is not the run's.
+        """
 
     def create(self, name: str, instance_type: str) -> None:
         """Launch an attempt."""
@@ -85,7 +90,6 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
                 logger.info("launched", resource=name, instance_type=wanted[0])
                 return {"name": name, "instance_type": wanted[0]}
         else:
-            _check_ours(attempt.arn, run_id)
             if not attempt.failed:
                 return {"name": name, "instance_type": attempt.instance_type}
             if not attempt.out_of_capacity:
@@ -106,7 +110,14 @@ def redrives_of(execution: dict[str, Any]) -> int:
     return int(execution.get("RedriveCount", 0))
 
 
-def _check_ours(arn: str, run_id: str) -> None:
+def check_ours(arn: str, run_id: str) -> None:
+    """Check that an existing resource belongs to the run that wants to use its name.
+
+    Raises
+    ------
+    NameTaken
+        When it carries the tag of another run or none at all.
+    """
     tags = client("sagemaker").list_tags(ResourceArn=arn)["Tags"]
     if {"Key": RUN_TAG, "Value": run_id} not in tags:
         raise named_error("NameTaken", f"{arn} exists but isn't of run {run_id}; delete or rename it, then redrive")

@@ -89,6 +89,17 @@ def remove(resources: list[Resource]) -> list[Resource]:
     return pending
 
 
+def tags_of(resource: Resource) -> dict[str, str]:
+    """Return a resource's tags; none for one that has been deleted since it was listed."""
+    try:
+        found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
+    except ClientError as error:
+        if code_of(error) in ("ValidationException", "ResourceNotFound"):
+            return {}
+        raise
+    return {tag["Key"]: tag["Value"] for tag in found}
+
+
 def _list(kind: Kind, prefix: str) -> Iterator[Resource]:
     for only in kind.filters:
         pages = client("sagemaker").get_paginator(kind.list_operation).paginate(NameContains=prefix, **only)

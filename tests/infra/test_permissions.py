@@ -30,7 +30,10 @@ ALLOWED = {
     },
     "LaunchEndpoint": {
         *(f"sagemaker:Create{kind}" for kind in ("Model", "EndpointConfig", "Endpoint")),
-        *(f"sagemaker:{action}" for action in ("DescribeEndpoint", "DescribeEndpointConfig", "AddTags", "ListTags")),
+        *(
+            f"sagemaker:{action}"
+            for action in ("DescribeModel", "DescribeEndpoint", "DescribeEndpointConfig", "AddTags", "ListTags")
+        ),
         "iam:PassRole",
     },
     "Project": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
@@ -46,7 +49,7 @@ ALLOWED = {
         *TELL,
     },
     "RecordFailure": {"s3:PutObject", "states:ListMapRuns", "states:ListExecutions", "states:DescribeExecution", *TELL},
-    "Teardown": LISTS | REMOVALS,
+    "Teardown": LISTS | REMOVALS | {"sagemaker:ListTags"},
     "Sweep": LISTS | REMOVALS | {"sagemaker:ListTags", "states:DescribeExecution", "sqs:SendMessage"},
 }
 

@@ -32,6 +32,8 @@ class FakeAws:
         The response of each endpoint to a request's body.
     refusals
         The error code and message with which an operation fails, by operation and a text that its parameters contain.
+    race
+        Kind, name and tags of a resource that someone creates right before the next call that creates it.
     calls
         Every operation that was called, with its parameters.
     """
@@ -47,12 +49,14 @@ class FakeAws:
     messages: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     refusals: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    race: tuple[str, str, list[dict[str, str]]] | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def call_of(self) -> Callable[[Any, str, dict[str, Any]], dict[str, Any]]:
         """Return the replacement of ``BaseClient._make_api_call``: every call of every client comes here."""
-        return lambda client, operation, parameters: self._call(client, operation, parameters)
+        # As an attribute of the class, a function receives the client, which a bound method would not.
+        return lambda client, operation, parameters: self._call(client, operation, parameters)  # noqa: PLW0108
 
     def _call(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         shape = client.meta.service_model.operation_model(operation).input_shape
@@ -64,7 +68,7 @@ class FakeAws:
                 raise _error(client, code, message, operation)
         try:
             response: dict[str, Any] = getattr(self, f"_{operation}")(**parameters) or {}
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             raise _error(client, refusal.code, refusal.message, operation) from None
         return response
 
@@ -86,7 +90,7 @@ class FakeAws:
 
     def _GetObject(self, *, Bucket: str, Key: str, Range: str = "", VersionId: str = "") -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:
-            raise _Refusal("NoSuchVersion" if VersionId else "NoSuchKey", "it does not exist")
+            raise _RefusalError("NoSuchVersion" if VersionId else "NoSuchKey", "it does not exist")
         body = self.objects[Bucket, Key]
         first, end = 0, len(body)
         if Range:
@@ -102,7 +106,7 @@ class FakeAws:
 
     def _HeadObject(self, *, Bucket: str, Key: str, VersionId: str = "v1") -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:
-            raise _Refusal("404", "Not Found")
+            raise _RefusalError("404", "Not Found")
         return {"VersionId": VersionId, "ETag": '"etag"', "ContentLength": len(self.objects[Bucket, Key])}
 
     def _PutObject(self, *, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
@@ -133,8 +137,10 @@ class FakeAws:
 
     def _create(self, kind: str, taken: tuple[str, str], /, **body: Any) -> dict[str, Any]:
         name = body[f"{kind}Name"]
+        if self.race and self.race[:2] == (kind, name):
+            self.add(kind, name, self.race[2], **{each: value for each, value in body.items() if each != "Tags"})
         if (kind, name) in self.resources:
-            raise _Refusal(*taken)
+            raise _RefusalError(*taken)
         return {f"{kind}Arn": self.add(kind, name, body.pop("Tags", ()), **body)[f"{kind}Arn"]}
 
     def _CreateTrainingJob(self, **body: Any) -> dict[str, Any]:
@@ -154,7 +160,7 @@ class FakeAws:
 
     def _named(self, kind: str, name: str) -> dict[str, Any]:
         if (kind, name) not in self.resources:
-            raise _Refusal("ValidationException", f'Could not find {kind.lower()} "{name}".')
+            raise _RefusalError("ValidationException", f'Could not find {kind.lower()} "{name}".')
         return self.resources[kind, name]
 
     def _DescribeTrainingJob(self, *, TrainingJobName: str) -> dict[str, Any]:
@@ -173,7 +179,7 @@ class FakeAws:
         for (kind, _name), each in self.resources.items():
             if each[f"{kind}Arn"] == ResourceArn:
                 return {"Tags": each["Tags"]}
-        raise _Refusal("ValidationException", f"{ResourceArn} does not exist")
+        raise _RefusalError("ValidationException", f"{ResourceArn} does not exist")
 
     def _list(self, kind: str, listed: str, text: str, status: str = "") -> dict[str, Any]:
         found = [each for (one, name), each in self.resources.items() if one == kind and text in name]
@@ -194,7 +200,7 @@ class FakeAws:
     def _DeleteEndpoint(self, *, EndpointName: str) -> None:
         endpoint = self._named("Endpoint", EndpointName)
         if endpoint["EndpointStatus"] in ("Creating", "Updating"):
-            raise _Refusal("ValidationException", f"Cannot update in-progress endpoint {EndpointName}")
+            raise _RefusalError("ValidationException", f"Cannot update in-progress endpoint {EndpointName}")
         endpoint["EndpointStatus"] = "Deleting"
 
     def _DeleteEndpointConfig(self, *, EndpointConfigName: str) -> None:
@@ -216,13 +222,13 @@ class FakeAws:
     def _StartExecution(self, *, stateMachineArn: str, name: str, **_: Any) -> dict[str, Any]:
         arn = f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"
         if arn in self.executions:
-            raise _Refusal("ExecutionAlreadyExists", arn)
+            raise _RefusalError("ExecutionAlreadyExists", arn)
         self.executions[arn] = {"executionArn": arn, "status": "RUNNING"}
         return {"executionArn": arn}
 
     def _DescribeExecution(self, *, executionArn: str) -> dict[str, Any]:
         if executionArn not in self.executions:
-            raise _Refusal("ExecutionDoesNotExist", executionArn)
+            raise _RefusalError("ExecutionDoesNotExist", executionArn)
         return self.executions[executionArn]
 
     def _GetExecutionHistory(self, **_: Any) -> dict[str, Any]:
@@ -233,7 +239,9 @@ class FakeAws:
 
     def _ListExecutions(self, *, mapRunArn: str, statusFilter: str) -> dict[str, Any]:
         listed = self.map_executions[mapRunArn]
-        return {"executions": [each for each in listed if self.executions[each["executionArn"]]["status"] == statusFilter]}
+        return {
+            "executions": [each for each in listed if self.executions[each["executionArn"]]["status"] == statusFilter]
+        }
 
     # Messages
 
@@ -245,7 +253,7 @@ class FakeAws:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": str(number)} for number, _ in enumerate(Entries)]}
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
@@ -255,5 +263,3 @@ def _error(client: Any, code: str, message: str, operation: str) -> ClientError:
     error: type[ClientError] = client.exceptions.from_code(code)
     response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     return error(response, operation)
-
-

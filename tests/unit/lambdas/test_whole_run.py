@@ -56,7 +56,9 @@ class Stages:
         return f"s3://{RESULTS}/{key}"
 
     def project(self) -> dict[str, Any]:
-        rows = np.concatenate([recordio.decode(self.aws.objects[RESULTS, FILES.train_part(s["part"])]) for s in self.shards()])
+        rows = np.concatenate(
+            [recordio.decode(self.aws.objects[RESULTS, FILES.train_part(s["part"])]) for s in self.shards()]
+        )
         mean = rows.mean(axis=0)
         _, s, vt = np.linalg.svd(rows - mean, full_matrices=False)
         v = vt[::-1].T
@@ -154,7 +156,9 @@ class TestPrepare:
     def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
         stages.prepare()
         prepared = {key: aws.options[RESULTS, key] for bucket, key in aws.objects if bucket == RESULTS}
-        assert {options["Tagging"] for options in prepared.values()} == {"{}={}".format(*ARTIFACT_TAG).replace(":", "%3A")}
+        assert {options["Tagging"] for options in prepared.values()} == {
+            "{}={}".format(*ARTIFACT_TAG).replace(":", "%3A")
+        }
 
     def test_a_refused_file_writes_its_problems_and_nothing_else(self, stages: Stages, aws: FakeAws) -> None:
         with pytest.raises(Exception, match="row 2") as refused:
@@ -169,7 +173,7 @@ class TestPrepare:
         assert stages.prepare(small_census(8))["rows"] == 8
 
     def test_a_deleted_object_is_refused_with_the_remedy(self, stages: Stages, invoke: Invoke) -> None:
-        with pytest.raises(Exception, match="deleted before it was read.*upload it again"):
+        with pytest.raises(Exception, match=r"deleted before it was read.*upload it again"):
             invoke(prepare.handler, run_id=RUN, input=SOURCE)
 
     def test_another_error_of_s3_keeps_its_name(self, stages: Stages, aws: FakeAws) -> None:
@@ -249,7 +253,9 @@ class TestPublish:
     def test_both_models_become_artifacts_that_expire(self, published: Stages, aws: FakeAws) -> None:
         tag, value = ARTIFACT_TAG
         for uri in (published.pca, published.kmeans):
-            assert aws.options[RESULTS, uri.removeprefix(f"s3://{RESULTS}/")]["TagSet"] == [{"Key": tag, "Value": value}]
+            assert aws.options[RESULTS, uri.removeprefix(f"s3://{RESULTS}/")]["TagSet"] == [
+                {"Key": tag, "Value": value}
+            ]
 
     def test_the_runs_metrics_are_counted(self, published: Stages, metrics: Any) -> None:
         counted = metrics()
