@@ -1,6 +1,6 @@
 """Names and limits that the stack, the handlers and the work share."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Stage = Literal["pca", "kmeans"]
 """The two models of a run."""
@@ -23,6 +23,19 @@ A lifecycle rule cannot select them by their keys, because the keys start with t
 
 METRICS_NAMESPACE: Final = "CensusSegmentation"
 """The CloudWatch namespace of the metrics that handlers publish."""
+
+Metric = Literal[
+    "RowsLabeled",
+    "RowsDropped",
+    "RunSeconds",
+    "BillableTrainingSeconds",
+    "EndpointSeconds",
+    "FilesRefused",
+    "LeaksFound",
+    "TeardownTimeouts",
+]
+"""The metrics that handlers publish; each has one dimension, ``service``, with the deployment's id as its value."""
+METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 
 CAPACITY_MESSAGES: Final = ("CapacityError", "InsufficientInstanceCapacity", "Unable to provision")
 """One of these occurs in SageMaker's FailureReason when it had no instance of the requested type."""

@@ -1,21 +1,97 @@
-"""What a run needs to know at run time: written once by the stack, read by every handler.
+"""What a run needs to know at run time.
 
-One environment variable holds it as JSON. The stack builds it from its own settings and resources; a handler reads
-it with :meth:`RunSettings.from_environment`. Both sides use this one type, so they can't drift apart.
+The stack writes it into one environment variable of every function, as JSON, and handlers read it with
+:meth:`RunSettings.from_environment`. Because both sides use this type, they cannot disagree.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from contract.names import AUTO_CLUSTERS
 
 VARIABLE = "RUN_SETTINGS"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """The settings of every run of one deployment.
+class Limits:
+    """The values that a setting may have; pydantic enforces them on synth, and functions do without pydantic."""
+
+    gt: float | None = None
+    ge: float | None = None
+    le: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        """Add the limits to the schema of the annotated type.
+
+        https://docs.pydantic.dev/latest/concepts/types/#customizing-validation-with-__get_pydantic_core_schema__
+        """
+        limits = {name: limit for name, limit in asdict(self).items() if limit is not None}
+        return {**handler(source), **limits}
+
+
+def setting(default: Any, description: str) -> Any:
+    """Return a dataclass field with a default and the description for docs/settings.md."""
+    metadata = {"description": description}
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParameters:
+    """The settings that handlers need. A field added here is a setting of the stack and reaches every handler."""
+
+    training_instance_types: Annotated[list[str], Limits(min_length=1)] = setting(
+        ["ml.c4.xlarge"],
+        "Instance types for training, in order of preference: after a quota or capacity error the next one is used."
+        " `ml.t2.*` and `ml.t3.*` cannot train.",
+    )
+    training_instance_count: Annotated[int, Limits(ge=1, le=20)] = setting(
+        1, "Number of instances per training job; the shards are distributed over them."
+    )
+    training_volume_gb: Annotated[int, Limits(ge=1, le=16_384)] = setting(
+        10, "Size of the volume of each training instance, in GB."
+    )
+    training_timeout_seconds: Annotated[int, Limits(ge=60, le=432_000)] = setting(
+        1_800,
+        "Time limit of one training job, including the wait for its instance: nine times the recorded 191 s.",
+    )
+    hosting_instance_types: Annotated[list[str], Limits(min_length=1)] = setting(
+        ["ml.t2.medium"],
+        "Instance types for hosting, in order of preference: after a quota or capacity error the next one is used."
+        " New accounts have a quota above 0 for `ml.t2.medium`.",
+    )
+    hosting_instance_count: Annotated[int, Limits(ge=1, le=20)] = setting(1, "Number of instances per endpoint.")
+    num_components: Annotated[int, Limits(ge=1)] | None = setting(
+        None, "Number of PCA components; null means one fewer than there are features."
+    )
+    variance_to_keep: Annotated[float, Limits(gt=0, le=1)] = setting(
+        0.80, "The fewest components are kept that explain at least this share of the variance."
+    )
+    clusters: Annotated[int, Limits(ge=2, le=100)] | Literal["auto"] = setting(
+        8,
+        f"Number of segments; `auto` chooses the elbow of the mean distances for {AUTO_CLUSTERS[0]} to"
+        f" {AUTO_CLUSTERS[-1]} segments.",
+    )
+    pca_mini_batch_size: Annotated[int, Limits(ge=1, le=100_000)] = setting(
+        500, "PCA's `mini_batch_size`, the number of rows per step; at most the rows of one instance are used."
+    )
+    teardown_timeout_seconds: Annotated[int, Limits(ge=60, le=86_400)] = setting(
+        900,
+        "Time limit of a teardown; when it passes, the run fails and an alarm is raised. An endpoint that is being"
+        " created cannot be deleted until it is in service: twice the recorded 440 s.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(RunParameters):
+    """The settings of every run of one deployment, and the resources that runs use.
 
     Attributes
     ----------
@@ -23,16 +99,10 @@ class RunSettings:
         The prefix of the name of every SageMaker resource.
     images
         The training and inference image of each stage, by ECR URI.
-    training_instance_types, hosting_instance_types
-        In order of preference: the next is tried on a quota or capacity error.
-    num_components
-        PCA's components; ``None`` means one fewer than there are features.
-    variance_to_keep
-        The share of variance the kept components must explain, 0 to 1.
-    clusters
-        k, or ``"auto"`` for the elbow.
     kms_key_arn
-        The customer key that encrypts volumes and outputs; ``None`` where S3's own encryption serves.
+        The customer managed key that encrypts volumes and outputs; ``None`` if keys owned by AWS do.
+    code_version
+        Changes whenever the functions' code changes.
     """
 
     deployment_id: str
@@ -40,33 +110,22 @@ class RunSettings:
     results_bucket: str
     execution_role_arn: str
     images: Mapping[str, str]
-    training_instance_types: list[str]
-    training_instance_count: int
-    training_volume_gb: int
-    training_timeout_seconds: int
-    hosting_instance_types: list[str]
-    hosting_instance_count: int
-    # CloudFormation's JSON drops what is null: what may be None is None where it is missing.
-    num_components: int | None = None
-    variance_to_keep: float
-    clusters: int | Literal["auto"]
-    pca_mini_batch_size: int
-    teardown_timeout_seconds: int
-    kms_key_arn: str | None = None
     topic_arn: str
     state_machine_arn: str
     code_version: str
+    # CloudFormation removes null values from JSON: what may be None must have None as its default.
+    kms_key_arn: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "RunSettings":
-        """Read the settings the stack gave this function.
+        """Read the settings that the stack gave this function.
 
         Raises
         ------
         LookupError
-            When the variable is missing: the function wasn't deployed by the stack.
+            If the variable is missing because the stack did not deploy the function.
         TypeError
-            When its keys aren't the fields of this class.
+            If its keys are not the fields of this class.
         """
         if VARIABLE not in environment:
             raise LookupError(f"{VARIABLE} is not set; the stack sets it on every function")
@@ -75,8 +134,3 @@ class RunSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as the stack serializes them."""
         return asdict(self)
-
-    @classmethod
-    def field_names(cls) -> list[str]:
-        """Return the names of all settings, in order."""
-        return [field.name for field in fields(cls)]

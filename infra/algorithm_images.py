@@ -27,7 +27,8 @@ class AlgorithmImages(Construct):
         registries = json.loads(_REGISTRIES.read_text())
         if region is not None and region not in registries:
             raise SettingsError(
-                f"segmentation.region is {region!r}; SageMaker's PCA and k-means are in {', '.join(registries)}"
+                f"the region is {region!r}, for which infra/algorithm_images.json has no registry of SageMaker's PCA"
+                f" and k-means; expected one of {', '.join(registries)}"
             )
         mapping = CfnMapping(self, "Registries", mapping=registries)
         domain = mapping.find_in_map(Aws.REGION, "domain")

@@ -1,4 +1,4 @@
-"""What people are told and can look at: a topic, alarms, a dashboard, a budget."""
+"""Monitoring of a deployment: its topic, alarms, dashboard and budget."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from contract.names import METRICS_NAMESPACE, STACK_TAG
+from contract.names import METRICS, METRICS_NAMESPACE, STACK_TAG
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.policies import acknowledge
@@ -22,12 +22,12 @@ _PERIOD = Duration.minutes(5)
 
 
 class Notifications(Construct):
-    """The topic: alarms, refused files, failed and finished runs.
+    """The topic for alarms, and for refused, failed and finished runs.
 
     Attributes
     ----------
     topic
-        Encrypted, over TLS only.
+        Encrypted, and reachable over TLS only.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
@@ -41,7 +41,7 @@ class Notifications(Construct):
         )
         if settings.alarm_email is not None:
             mail = self.topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
-            reason = "A mail that doesn't arrive helps nobody in a queue; what it tells is in the results bucket"
+            reason = "Every message is about a file in the results bucket, so an undelivered mail loses nothing"
             acknowledge(mail, "Serverless-SNSRedrivePolicy", reason)
         services = ["cloudwatch.amazonaws.com"]
         if settings.monthly_budget_usd is not None:
@@ -57,7 +57,15 @@ class Notifications(Construct):
 
 
 class Monitoring(Construct):
-    """Alarms and the dashboard."""
+    """Alarms, the dashboard and the budget.
+
+    Attributes
+    ----------
+    metrics
+        The metrics that handlers publish, by name.
+    alarms
+        By name.
+    """
 
     def __init__(
         self,
@@ -84,13 +92,14 @@ class Monitoring(Construct):
             period=_PERIOD, statistic="Maximum"
         )
         self._functions = functions
-        self._alarms = self._build_alarms()
+        self.metrics = {name: self._metric(name) for name in METRICS}
+        self.alarms = self._build_alarms()
         self._build_dashboard()
         if settings.monthly_budget_usd is not None:
             self._build_budget(settings.monthly_budget_usd, topic)
 
     def _metric(self, name: str) -> cloudwatch.Metric:
-        """Return one of our own metrics, which the functions write into their logs."""
+        """Return one of the metrics that handlers write into their logs."""
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
             metric_name=name,
@@ -99,28 +108,23 @@ class Monitoring(Construct):
             statistic="Sum",
         )
 
-    def _build_alarms(self) -> list[cloudwatch.Alarm]:
-        alarms = [
-            self._alarm(f"run-{how.replace(' ', '-')}", metric, f"A run {how if how != 'failed' else 'has failed'}.")
-            for how, metric in self._runs.items()
-        ]
+    def _build_alarms(self) -> dict[str, cloudwatch.Alarm]:
+        watched: dict[str, tuple[cloudwatch.IMetric, str]] = {
+            "run-failed": (self._runs["failed"], "A run failed."),
+            "run-aborted": (self._runs["aborted"], "A run was aborted."),
+            "run-timed-out": (self._runs["timed out"], "A run exceeded its time limit."),
+            "file-refused": (self.metrics["FilesRefused"], "A CSV was refused; see its problems.json."),
+            "dead-letters": (self._dead_letters, "An event could not be handled; see the queue."),
+            "leak-found": (self.metrics["LeaksFound"], "The janitor found resources that no running run owns."),
+            "teardown-timed-out": (self.metrics["TeardownTimeouts"], "A teardown exceeded its time limit."),
+        }
+        for name in ("start_run", "sweep"):
+            errors = self._functions[name].metric_errors(period=_PERIOD, statistic="Sum")
+            watched[f"{name.replace('_', '-')}-fails"] = (errors, f"lambdas/{name}.py failed, and no run reports it.")
+        alarms = {name: self._alarm(name, metric, what) for name, (metric, what) in watched.items()}
         late = self._settings.alarm_run_seconds
-        return [
-            *alarms,
-            self._alarm("run-over-time", self._run_time, f"A run took over {late} s.", threshold=late * 1_000),
-            self._alarm("file-refused", self._metric("FilesRefused"), "A CSV was refused; see its problems.json."),
-            self._alarm("dead-letters", self._dead_letters, "An event couldn't be handled; see the queue."),
-            self._alarm("leak-found", self._metric("LeaksFound"), "The janitor found what no running run owns."),
-            self._alarm("teardown-timed-out", self._metric("TeardownTimeouts"), "A teardown didn't end in time."),
-            *(
-                self._alarm(
-                    f"{name.replace('_', '-')}-fails",
-                    self._functions[name].metric_errors(period=_PERIOD, statistic="Sum"),
-                    f"lambdas/{name}.py failed; no run tells.",
-                )
-                for name in ("start_run", "sweep")
-            ),
-        ]
+        over_time = self._alarm("run-over-time", self._run_time, f"A run took over {late} s.", threshold=late * 1_000)
+        return {**alarms, "run-over-time": over_time}
 
     def _alarm(
         self, name: str, metric: cloudwatch.IMetric, description: str, *, threshold: float = 0
@@ -129,7 +133,7 @@ class Monitoring(Construct):
             self,
             "".join(word.capitalize() for word in name.split("-")),
             alarm_name=f"{self._settings.deployment_id}-{name}",
-            alarm_description=f"{description} What to do: docs/operations.md",
+            alarm_description=f"{description} How to respond: docs/operations.md",
             metric=metric,
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
@@ -143,21 +147,21 @@ class Monitoring(Construct):
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            # Dashboards are one list for all regions.
+            # The names of dashboards are shared by all regions.
             dashboard_name=f"{self._settings.deployment_id}-{Aws.REGION}",
             widgets=[
-                [cloudwatch.AlarmStatusWidget(alarms=self._alarms, title="Alarms", width=24)],
+                [cloudwatch.AlarmStatusWidget(alarms=list(self.alarms.values()), title="Alarms", width=24)],
                 [
                     self._graph("Runs", [self._succeeded, *self._runs.values()]),
                     self._graph("Run time (ms)", [self._run_time]),
-                    self._graph("Rows", [self._metric("RowsLabeled"), self._metric("RowsDropped")]),
+                    self._graph("Rows", [self.metrics["RowsLabeled"], self.metrics["RowsDropped"]]),
                 ],
                 [
                     self._graph(
-                        "Seconds paid for", [self._metric("BillableTrainingSeconds"), self._metric("EndpointSeconds")]
+                        "Billed seconds", [self.metrics["BillableTrainingSeconds"], self.metrics["EndpointSeconds"]]
                     ),
-                    self._graph("Left behind", [self._metric("LeaksFound"), self._metric("TeardownTimeouts")]),
-                    self._graph("Not run", [self._metric("FilesRefused"), self._dead_letters]),
+                    self._graph("Left behind", [self.metrics["LeaksFound"], self.metrics["TeardownTimeouts"]]),
+                    self._graph("Not run", [self.metrics["FilesRefused"], self._dead_letters]),
                 ],
             ],
         )
@@ -166,7 +170,7 @@ class Monitoring(Construct):
         return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8)
 
     def _build_budget(self, monthly_usd: float, topic: sns.Topic) -> None:
-        tell = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=topic.topic_arn)
+        subscriber = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=topic.topic_arn)
         budgets.CfnBudget(
             self,
             "Budget",
@@ -175,7 +179,7 @@ class Monitoring(Construct):
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=monthly_usd, unit="USD"),
-                # Counts what carries the tag, once it is activated as a cost allocation tag.
+                # Counts resources with this tag, once it is activated as a cost allocation tag.
                 cost_filters={"TagKeyValue": [f"user:{STACK_TAG}${self._settings.deployment_id}"]},
             ),
             notifications_with_subscribers=[
@@ -186,7 +190,7 @@ class Monitoring(Construct):
                         threshold=80,
                         threshold_type="PERCENTAGE",
                     ),
-                    subscribers=[tell],
+                    subscribers=[subscriber],
                 )
                 for kind in ("ACTUAL", "FORECASTED")
             ],

@@ -4,46 +4,51 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infra.settings import CONTEXT_KEY, LOG_RETENTION_DAYS, Settings
+from pydantic import TypeAdapter
+
+from contract.names import TAG_PREFIX
+from infra.settings import CONTEXT_KEY, LOG_RETENTION_DAYS, SETTING_NAMES, Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 _HEAD = f"""# Settings
 
-Written by `python -m infra.settings_docs`; change `infra/settings.py` instead.
+`python -m infra.settings_docs` writes this page from `infra/settings.py` and `contract/run_settings.py`.
 
-They are the object `{CONTEXT_KEY}` in `cdk.json`. The command line overrides any of them:
+The object `{CONTEXT_KEY}` in `cdk.json` holds the settings that differ from these defaults. The command line
+overrides any of them:
 
 ```
 npx cdk deploy -c {CONTEXT_KEY}.stage=prod -c {CONTEXT_KEY}.clusters=auto
 ```
 
-An unknown key or a value that isn't allowed stops synth in one line, with the key, the value, and what is allowed.
+If a key is unknown or a value is not allowed, synth stops with one line that names the key, the value and what is
+allowed.
 
 | Setting | Type | Default | Allowed | Effect |
 |---|---|---|---|---|
 """
 
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
-# What validators allow beyond what the model's schema says.
+# What validators require in addition to the schema.
 _ALLOWED = {
     "log_retention_days": ", ".join(map(str, LOG_RETENTION_DAYS)),
-    "training_instance_types": "SageMaker instance types that can train, each once",
+    "training_instance_types": "SageMaker instance types for training, each once",
     "hosting_instance_types": "SageMaker instance types, each once",
-    "tags": "keys of 1 to 128 characters, not `aws:…` or `segmentation:…`",
+    "tags": f"keys of 1 to 128 characters, not `aws:…` or `{TAG_PREFIX}…`",
     "alarm_email": "a mail address",
 }
 
 
 def render() -> str:
     """Return the page."""
-    properties = Settings.model_json_schema()["properties"]
-    return _HEAD + "".join(_row(name, schema) for name, schema in properties.items())
+    properties = TypeAdapter(Settings).json_schema()["properties"]
+    return _HEAD + "".join(_row(name, properties[name]) for name in SETTING_NAMES)
 
 
 def _row(name: str, schema: dict[str, Any]) -> str:
     variants = schema.get("anyOf", [schema])
-    default = json.dumps(Settings.model_fields[name].get_default(call_default_factory=True))
+    default = json.dumps(getattr(Settings(), name))
     allowed = _ALLOWED.get(name) or " or ".join(filter(None, map(_allowed, variants))) or "any"
     types = " or ".join(dict.fromkeys(_type(variant) for variant in variants))
     cells = [f"`{name}`", types, f"`{default}`", allowed, schema["description"]]

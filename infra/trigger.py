@@ -1,4 +1,4 @@
-"""What starts a run: an object that lands under ``incoming/``."""
+"""The start of a run: a new object under ``incoming/``."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -12,17 +12,23 @@ from infra.storage import Storage
 
 
 class Trigger(Construct):
-    """The rule from S3's "Object Created" to ``start_run``; what can't be delivered is kept in the dead letters."""
+    """The rule from S3's "Object Created" to ``start_run``; events that cannot be delivered go to the dead letters.
+
+    Attributes
+    ----------
+    rule
+        Matches the objects that start a run.
+    """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, functions: Functions
     ) -> None:
         super().__init__(scope, construct_id)
-        events.Rule(
+        self.rule = events.Rule(
             self,
             "Rule",
             rule_name=f"{settings.deployment_id}-object-created",
-            description="A CSV landed: start its run",
+            description="A CSV was uploaded: start its run",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],

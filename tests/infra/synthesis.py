@@ -11,9 +11,10 @@ import infra  # noqa: F401 - silences CDK's banner before CDK starts
 
 os.environ["CDK_VALIDATION"] = "false"  # CDK's own template check takes longer than all the rest; cfn-lint is ours
 
-from aws_cdk import App
+from aws_cdk import App, Stack
 from aws_cdk.assertions import Template
 
+from infra.segmentation import CensusSegmentation
 from infra.settings import Settings
 from infra.stack import SegmentationStack
 
@@ -46,6 +47,14 @@ def _synthesized(settings: str) -> dict[str, Any]:
 def template_of(**settings: Any) -> dict[str, Any]:
     """Return the template of the stack with these settings."""
     return _synthesized(json.dumps(settings, sort_keys=True))
+
+
+def two_in_one_stack() -> dict[str, Any]:
+    """Return the template of a foreign stack that holds two deployments."""
+    stack = Stack(new_app(), "Foreign")
+    for name in ("census-one", "census-two"):
+        CensusSegmentation(stack, name.title().replace("-", ""), settings=Settings(name=name, encryption="kms"))
+    return dict(Template.from_stack(stack).to_json())
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:

@@ -65,7 +65,7 @@ def test_cfn_lint_refuses_a_property_that_does_not_exist() -> None:
 
 def test_a_wildcard_resource_fails_the_checks() -> None:
     def allow_all_buckets(stack: SegmentationStack) -> None:
-        role: Any = stack.node.find_child("SageMaker").node.find_child("Role")
+        role: Any = stack.segmentation.node.find_child("SageMaker").node.find_child("Role")
         role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=["arn:aws:s3:::*"]))
 
     assert nag_findings(allow_all_buckets) == {"AwsSolutions-IAM5[Resource::arn:aws:s3:::*]"}
@@ -94,7 +94,7 @@ def test_an_unencrypted_topic_fails_the_checks() -> None:
 
 def test_a_function_without_traces_fails_the_serverless_pack() -> None:
     def stop_tracing(stack: SegmentationStack) -> None:
-        sweep: Any = stack.node.find_child("Functions").node.find_child("Sweep")
+        sweep: Any = stack.segmentation.node.find_child("Functions").node.find_child("Sweep")
         sweep.node.default_child.add_property_override("TracingConfig.Mode", "PassThrough")
         sweep.node.default_child.tracing_config = None
 

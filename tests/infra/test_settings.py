@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
 
-from infra.settings import HISTORY_EVENT_LIMIT, Settings, SettingsError
+from contract.run_settings import RunParameters, RunSettings
+from infra.settings import HISTORY_EVENT_LIMIT, SETTING_NAMES, Settings, SettingsError
 from tests.infra.synthesis import ROOT
 
 
@@ -15,9 +17,17 @@ def settings(**values: Any) -> Settings:
     return Settings.from_context({"segmentation": values})
 
 
-def test_cdk_json_holds_every_setting_at_its_default() -> None:
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    assert context["segmentation"] == Settings().model_dump()
+def test_cdk_json_holds_only_settings_that_differ_from_their_defaults() -> None:
+    given = json.loads((ROOT / "cdk.json").read_text())["context"]["segmentation"]
+    defaults = asdict(Settings())
+    assert [name for name, value in given.items() if defaults[name] == value] == []
+
+
+def test_a_setting_that_handlers_need_reaches_them_by_being_declared_once() -> None:
+    parameters = Settings(clusters=5).run_parameters()
+    assert parameters["clusters"] == 5
+    assert set(parameters) == {each.name for each in fields(RunParameters)} < set(SETTING_NAMES)
+    assert parameters == {each.name: parameters[each.name] for each in fields(RunSettings) if each.name in parameters}
 
 
 def test_the_defaults_are_those_of_the_recorded_run() -> None:
@@ -35,9 +45,15 @@ def test_the_defaults_are_those_of_the_recorded_run() -> None:
         ({"clusters": "many"}, 'segmentation.clusters is "many": '),
         ({"variance_to_keep": 1.2}, "segmentation.variance_to_keep is 1.2: Input should be less than or equal to 1"),
         ({"encryption": "none"}, "segmentation.encryption is \"none\": Input should be 's3' or 'kms'"),
-        ({"training_instance_types": ["ml.t2.medium"]}, "'ml.t2.medium' can host but not train; expected such as"),
+        (
+            {"training_instance_types": ["ml.t2.medium"]},
+            "'ml.t2.medium' can host but cannot train; expected",
+        ),
         ({"training_instance_types": []}, "segmentation.training_instance_types is []: "),
-        ({"hosting_instance_types": ["t2.medium"]}, "'t2.medium' is no SageMaker instance type; expected such as"),
+        (
+            {"hosting_instance_types": ["t2.medium"]},
+            "'t2.medium' is not a SageMaker instance type; expected",
+        ),
         ({"hosting_instance_types": ["ml.m5.large", "ml.m5.large"]}, "each instance type may appear once"),
         ({"stage": "Production"}, 'segmentation.stage is "Production": '),
         ({"name": "a-name-longer-than-twenty"}, "at most 20 characters"),
@@ -45,9 +61,9 @@ def test_the_defaults_are_those_of_the_recorded_run() -> None:
         ({"alarm_email": "nobody"}, 'segmentation.alarm_email is "nobody": expected a mail address or null'),
         ({"run_timeout_seconds": 3_600}, "expected at least 8100, the sum of both stages'"),
         ({"poll_seconds": 1}, "Raise poll_seconds or lower the time limits"),
-        ({"tags": {"aws:owner": "x"}}, "'aws:owner' can't be a tag"),
+        ({"tags": {"aws:owner": "x"}}, "'aws:owner' cannot be a tag"),
         ({"training_instance_count": "2x"}, 'segmentation.training_instance_count is "2x": '),
-        ({"cluster": 8}, "segmentation.cluster is no setting; expected one of stage, name, "),
+        ({"cluster": 8}, "segmentation.cluster is not a setting; expected one of stage, name, "),
     ],
 )
 def test_a_bad_value_is_refused_with_the_key_the_value_and_what_is_allowed(values: Any, says: str) -> None:
@@ -80,7 +96,7 @@ def test_the_command_line_gives_numbers_lists_and_accounts_as_text() -> None:
 
 
 def test_an_unknown_override_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"segmentation\.cluster is no setting"):
+    with pytest.raises(SettingsError, match=r"segmentation\.cluster is not a setting"):
         Settings.from_context({"segmentation.cluster": "6"})
 
 

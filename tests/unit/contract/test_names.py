@@ -47,7 +47,7 @@ def test_what_rooms_share_is_written_in_the_contract_only(room: str) -> None:
         f"{file.relative_to(ROOT)}: {value!r}"
         for file in sorted((ROOT / room).rglob("*.py"))
         for value in _constants(file)
-        if value in SHARED or (isinstance(value, str) and f"{layout.RUNS_PREFIX}*" in value)
+        if value in SHARED or str(value).startswith((layout.RUNS_PREFIX, layout.INCOMING_PREFIX))
     ]
     assert repeated == []
 
