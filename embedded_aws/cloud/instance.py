@@ -135,7 +135,7 @@ class Cloud:
             auth=auth,
             wait_scale=wait_scale,
             record_calls=record_calls,
-            twin={"pace": pace, "faults": list(faults)},
+            sagemaker={"pace": pace, "faults": list(faults)},
         )
         process = _spawn(settings, directory / "server.log", detached=detached)
         cloud = cls(

@@ -48,8 +48,8 @@ class ServerSettings:
         Seconds that a state machine's waited second takes.
     record_calls
         Whether CloudTrail records calls, and IAM's decisions are written to ``decisions.jsonl``.
-    twin
-        Keyword arguments for the embedded SageMaker's ``install``.
+    sagemaker
+        The pace and the faults of the embedded SageMaker, as ``embedded_aws.ministack.installation`` takes them.
     """
 
     directory: str
@@ -61,7 +61,7 @@ class ServerSettings:
     auth: bool = True
     wait_scale: float = 0.02
     record_calls: bool = True
-    twin: dict[str, Any] = field(default_factory=dict)
+    sagemaker: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the settings as the environment variable carries them."""
@@ -81,14 +81,14 @@ def main() -> None:
     # From here on clients can connect; they are answered once the imports are done.
     listener.listen(512)
     _set_environment(settings)
-    from embedded_aws.cloud.processes import ForkHost  # noqa: PLC0415  # after the environment is set
+    from embedded_aws.processes.client import ForkHost  # noqa: PLC0415  # after the environment is set
 
     host = ForkHost()
     code = 0
     try:
-        _install(settings, host)
+        application = _install(settings, host)
         # Not asyncio.run: it would wait for every request still being served.
-        asyncio.new_event_loop().run_until_complete(_serve(listener, Path(settings.directory)))
+        asyncio.new_event_loop().run_until_complete(_serve(application, listener, Path(settings.directory)))
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -164,21 +164,15 @@ def _set_environment(settings: ServerSettings) -> None:
     }
 
 
-def _install(settings: ServerSettings, host: Any) -> None:
-    from embedded_aws import ministack as ministack_fixes  # noqa: PLC0415
+def _install(settings: ServerSettings, host: Any) -> Any:
+    from embedded_aws.ministack.installation import install  # noqa: PLC0415
 
-    ministack_fixes.apply(host, Path(settings.directory, DECISIONS) if settings.record_calls else None)
-    # Only now: what it takes from ministack is then mended.
-    from embedded_aws.faults import functions as function_faults  # noqa: PLC0415
-    from embedded_aws.sagemaker import service  # noqa: PLC0415
-
-    function_faults.install(service.install(host.start_worker, **settings.twin).faults)
+    return install(host, Path(settings.directory, DECISIONS) if settings.record_calls else None, **settings.sagemaker)
 
 
-async def _serve(listener: socket.socket, directory: Path) -> None:
+async def _serve(application: Any, listener: socket.socket, directory: Path) -> None:
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
-    from ministack.app import app  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -191,7 +185,7 @@ async def _serve(listener: socket.socket, directory: Path) -> None:
     config.keep_alive_timeout = 75
     config.backlog = 512
     config.accesslog = None
-    serving = asyncio.create_task(serve(app, config, shutdown_trigger=asyncio.Event().wait))
+    serving = asyncio.create_task(serve(application, config, shutdown_trigger=asyncio.Event().wait))
     stopping = asyncio.create_task(stop.wait())
     # No graceful shutdown: idle connections would hold it up, and there is nothing to save.
     done, _ = await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

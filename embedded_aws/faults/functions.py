@@ -14,22 +14,33 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from ministack import app
+from typing import Any, Protocol
 
 from embedded_aws.faults.spec import Fault, Faults
-from embedded_aws.ministack.functions import PythonEnvironment
 
 _KINDS = ("kill", "timeout", "oom")
 _APP_ID = re.compile(r"\bapp/([0-9a-f]{32})\b")
+
+
+class Environment(Protocol):
+    """A function's execution environment."""
+
+    func_name: str
+    """The function's name."""
+
+    @property
+    def app_id(self) -> str | None:
+        """Return what the process adds to the user agent of its requests; None while there is no process."""
+
+    def kill_process(self) -> None:
+        """Kill the process, if there is one."""
 
 
 @dataclass
 class Strike:
     """A fault that waits for an invocation to have made its calls."""
 
-    environment: PythonEnvironment
+    environment: Environment
     fault: Fault
     calls_left: int
     struck: bool = False
@@ -43,7 +54,7 @@ class FunctionFaults:
         self._strikes: list[Strike] = []
         self._lock = threading.Lock()
 
-    def arm(self, environment: PythonEnvironment, event: Any) -> Strike | None:
+    def arm(self, environment: Environment, event: Any) -> Strike | None:
         """Return the strike that an invocation which now begins is to suffer, if any."""
         invocation = f"{environment.func_name} {json.dumps(event, default=str)}"
         for target in _targets(environment.func_name):
@@ -75,22 +86,6 @@ class FunctionFaults:
             if strike.calls_left == 0:
                 strike.struck = True
                 strike.environment.kill_process()
-
-
-def install(faults: Faults) -> None:
-    """Let faults whose target is ``lambda.<function>`` strike."""
-    function_faults = FunctionFaults(faults)
-    PythonEnvironment.faults = function_faults
-    dispatch = app._dispatch_service_request
-
-    async def dispatch_and_strike(  # noqa: PLR0917 - as the original
-        method: str, path: str, headers: dict[str, str], body: bytes, query_params: Any, request_id: str
-    ) -> Any:
-        answer = await dispatch(method, path, headers, body, query_params, request_id)
-        function_faults.has_called(headers.get("user-agent", ""))
-        return answer
-
-    app._dispatch_service_request = dispatch_and_strike
 
 
 def _targets(function: str) -> Iterator[str]:

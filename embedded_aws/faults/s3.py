@@ -1,17 +1,14 @@
-"""Faults of S3, put around ministack's own handler."""
+"""Faults of S3's operations."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ministack.core.iam_actions import _s3_action
-from ministack.services import s3
+from embedded_aws.faults.spec import Faults
 
-from embedded_aws.faults import connections
-from embedded_aws.faults.spec import Fault, Faults
-
-# S3's IAM actions name some operations otherwise than its API does.
+# The IAM actions of some S3 operations are named differently from the operation.
 _OPERATION_OF_ACTION = {
     "ListBucket": "ListObjectsV2",
     "GetObjectVersion": "GetObject",
@@ -24,35 +21,43 @@ _ERRORS = {
 }
 
 
-def install(faults: Faults) -> None:
-    """Let faults whose target is `s3.<operation>` strike."""
-    inner = s3.handle_request
+async def perform_with_faults(
+    faults: Faults,
+    operation: str,
+    name: str,
+    perform: Callable[[], Awaitable[Any]],
+    break_connection: Callable[[], object],
+) -> Any:
+    """Perform an operation, or what a fault makes of it, and return the response.
 
-    async def handle_request(
-        method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any], **details: Any
-    ) -> Any:
-        operation = _operation(method, _s3_action(method, path, query_params) or "")
-        fault = faults.strike(f"s3.{operation}", path.lstrip("/"))
-        if fault is not None and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        elif fault is not None and fault.kind != "lost":
-            return _answer(fault, headers)
-        answer = await inner(method, path, headers, body, query_params, **details)
-        return _answer(fault, headers) if fault is not None and fault.kind == "lost" else answer
+    Parameters
+    ----------
+    name
+        Bucket and key, separated by a slash.
+    break_connection
+        Makes the connection close without the response that is returned.
+    """
+    fault = faults.strike(f"s3.{operation}", name)
+    if fault is None:
+        return await perform()
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+        return await perform()
+    if fault.kind == "lost":
+        await perform()
+    if fault.kind in ("reset", "lost"):
+        break_connection()
+    return _error(*_ERRORS.get(fault.kind, _ERRORS["error"]))
 
-    s3.handle_request = handle_request
 
-
-def _operation(method: str, action: str) -> str:
+def operation_of(method: str, action: str) -> str:
+    """Return the name of the operation that has an HTTP method and an IAM action, such as ``ListObjectsV2``."""
     if method == "HEAD" and action in ("GetObject", "GetObjectVersion"):
         return "HeadObject"
     return _OPERATION_OF_ACTION.get(action, action)
 
 
-def _answer(fault: Fault, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-    if fault.kind in ("reset", "lost"):
-        connections.break_off(headers)
-    status, code, message = _ERRORS.get(fault.kind, _ERRORS["error"])
+def _error(status: int, code: str, message: str) -> tuple[int, dict[str, str], bytes]:
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>injected</RequestId></Error>"

@@ -1,32 +1,6 @@
-"""Where ministack 1.5.33 departs from AWS in what the stack relies on, mended.
+"""Everything that touches ministack, which provides most services of the embedded AWS.
 
-Each module mends one service; each function in it says what AWS does. All of it reaches into
-ministack's private names, hence the exact pin, and the tests that fail loudly if those move.
+Where ministack differs from AWS in something that stacks rely on, a module here fixes it; each function says
+what AWS does. The fixes replace private names of ministack, so its version is pinned, and
+``tests/embedded_aws/test_ministack_names.py`` fails for each name that a new version removes.
 """
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from embedded_aws.cloud.processes import ForkHost
-from embedded_aws.ministack import decisions, events, functions, metrics, object_events, objects, workflows
-
-
-def apply(host: ForkHost, record: Path | None) -> None:
-    """Mend ministack in this process.
-
-    Parameters
-    ----------
-    host
-        Forks functions' processes.
-    record
-        Where IAM's decisions are written, if anywhere.
-    """
-    if record is not None:
-        decisions.record(record)
-    functions.apply(host)
-    workflows.apply()
-    events.apply()
-    object_events.apply()
-    objects.apply()
-    metrics.apply()

@@ -11,7 +11,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
-from embedded_aws.ministack import roles
+from embedded_aws.ministack import authorization
 
 _SERVICE = "events.amazonaws.com"
 
@@ -117,8 +117,8 @@ def send_the_event_itself_to_a_functions_dead_letters() -> None:
         if not dead_letters or dead_letters.split(":")[2] != "sqs":
             return
         try:
-            roles.check(config["Role"], "sqs:SendMessage", dead_letters)
-        except roles.Denied as denied:
+            authorization.check_role(config["Role"], "sqs:SendMessage", dead_letters)
+        except authorization.Denied as denied:
             lambda_svc.logger.warning("the dead letter of %s is lost: %s", function_name, denied)
             return
         error = result.get("body") if isinstance(result.get("body"), dict) else {}

@@ -15,17 +15,15 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from embedded_aws.cloud.processes import EnvironmentProcess, ForkHost
-from embedded_aws.ministack import roles
-
-if TYPE_CHECKING:
-    from embedded_aws.faults.functions import FunctionFaults
+from embedded_aws.faults.functions import FunctionFaults
+from embedded_aws.ministack import authorization
+from embedded_aws.processes.client import EnvironmentProcess, ForkHost
 
 # ministack writes an invocation's REPORT line in the thread that ran it.
 _last_invocation = threading.local()
@@ -214,8 +212,8 @@ def log_under_the_functions_role() -> None:
         stream = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{config.get('Version', '$LATEST')}"
         try:
             for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
-                roles.check(config["Role"], action, stream)
-        except roles.Denied as denied:
+                authorization.check_role(config["Role"], action, stream)
+        except authorization.Denied as denied:
             lambda_svc.logger.warning("no logs of %s: %s", config["FunctionName"], denied)
         else:
             original(func, *args, **keywords)

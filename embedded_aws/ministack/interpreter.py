@@ -19,7 +19,7 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from embedded_aws.ministack.roles import authorize
+from embedded_aws.ministack.authorization import authorize_task
 
 Path = tuple[tuple[str, int], ...]
 Context = dict[str, Any]
@@ -29,6 +29,11 @@ _INLINE_MAP_CONCURRENCY = 40
 _DISTRIBUTED_MAP_WORKERS = 64
 
 current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=None)
+
+
+def seconds_held(state: str, execution: dict[str, Any]) -> float:
+    """Return how long an execution is held in a state that it has entered."""
+    return 0.0
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -164,6 +169,7 @@ def _run_state(name: str, states: dict[str, Any], data: Any, context: Context, s
     context["State"] = {"Name": name, "EnteredTime": sfn.now_iso(), "RetryCount": 0}
     entered = {"name": name, "input": json.dumps(data)}
     add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": entered})
+    scope.sleep(seconds_held(name, execution))
     following: str | None = None
     if kind == "Fail":
         raise sfn._ExecutionError(*sfn._fail_state_error(state, data, context))
@@ -231,7 +237,7 @@ def _run_distributed_map(
     """Run each item as a child execution of a Map Run."""
     name, scope = context["State"]["Name"], _scope()
     data = sfn._apply_input_path(state, raw, context)
-    authorize(scope.run.role_arn, "states:StartExecution", execution["stateMachineArn"])
+    authorize_task(scope.run.role_arn, "states:StartExecution", execution["stateMachineArn"])
     items = (
         sfn._read_map_items(state["ItemReader"], data, context)
         if state.get("ItemReader")

@@ -16,7 +16,7 @@ from ministack.core.responses import _service_model, error_response_json, get_ac
 from ministack.services import eventbridge
 from ministack.services import stepfunctions as sfn
 
-from embedded_aws.ministack import interpreter, roles
+from embedded_aws.ministack import authorization, interpreter
 from embedded_aws.ministack.interpreter import Run, Scope, Stopped, add_event, current_scope, run_states
 
 _REDRIVABLE = ("FAILED", "ABORTED", "TIMED_OUT")
@@ -367,7 +367,7 @@ def run_tasks_under_the_role() -> None:
             arn = func_ref
             if not arn.startswith("arn:"):
                 arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{func_ref}"
-            roles.authorize(scope.run.role_arn, "lambda:InvokeFunction", arn, "Lambda.AWSLambdaException")
+            authorization.authorize_task(scope.run.role_arn, "lambda:InvokeFunction", arn, "Lambda.AWSLambdaException")
         try:
             return call_lambda(func_ref, event)
         except sfn._ExecutionError as error:
@@ -394,8 +394,8 @@ def run_tasks_under_the_role() -> None:
                 service, method, path, headers, raw, query, get_region(), get_account_id()
             )
             try:
-                roles.check(scope.run.role_arn, action, resource)
-            except roles.Denied as denied:
+                authorization.check_role(scope.run.role_arn, action, resource)
+            except authorization.Denied as denied:
                 return 400, {}, json.dumps({"__type": "AccessDeniedException", "message": str(denied)}).encode()
         return call_service(handler, method, path, headers, body, query, timeout)
 
@@ -403,7 +403,7 @@ def run_tasks_under_the_role() -> None:
         scope = current_scope.get()
         if scope is not None:
             arn = f"arn:aws:s3:::{bucket}/{key}"
-            roles.authorize(scope.run.role_arn, "s3:GetObject", arn, "States.ItemReaderFailed")
+            authorization.authorize_task(scope.run.role_arn, "s3:GetObject", arn, "States.ItemReaderFailed")
         return str(read_text(bucket, key))
 
     sfn._call_lambda = checked_call_lambda

@@ -1,7 +1,7 @@
-"""Routes of the embedded AWS itself, not of AWS: faults in force and the record of SageMaker calls.
+"""Answers the requests that inspect and control the embedded SageMaker; they are not part of AWS.
 
-`GET|PUT|POST|DELETE /_embedded/faults` (PUT a JSON list of fault specs; POST one to add to those in force),
-`GET|DELETE /_embedded/operations`. They ask for no credentials: the gateway listens on this machine only.
+``GET|PUT|POST|DELETE /_embedded/faults`` (PUT replaces the faults in force by a JSON list of fault specs, POST adds
+to them) and ``GET|DELETE /_embedded/operations``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ministack import app
-
 from embedded_aws.faults.spec import Faults, FaultSpecError
-from embedded_aws.sagemaker.operations import Ledger
+from embedded_aws.sagemaker.call_counts import CallCounts
+from embedded_aws.sagemaker.errors import Response
 
-_PREFIX = "/_embedded/"
-Answer = tuple[int, dict[str, str], bytes]
+PREFIX = "/_embedded/"
 
 
 @dataclass
@@ -24,31 +22,21 @@ class ControlRoute:
     """The two routes."""
 
     faults: Faults
-    ledger: Ledger
+    calls: CallCounts
 
-    def install(self) -> None:
-        """Answer beside ministack's own administrative route."""
-        inner = app._handle_admin_config_request
-
-        async def handle_admin_config_request(path: str, method: str, body: bytes) -> Any:
-            if path.startswith(_PREFIX):
-                return self.answer(method, path.removeprefix(_PREFIX), body)
-            return await inner(path, method, body)
-
-        app._handle_admin_config_request = handle_admin_config_request
-
-    def answer(self, method: str, route: str, body: bytes) -> Answer:
-        """Answer one request to a path below the prefix."""
+    def respond(self, method: str, path: str, body: bytes) -> Response:
+        """Return the response to a request whose path starts with :data:`PREFIX`."""
+        route = path.removeprefix(PREFIX)
         if route == "operations" and method == "GET":
-            return _json(200, self.ledger.to_json())
+            return _json(200, self.calls.to_json())
         if route == "operations" and method == "DELETE":
-            self.ledger.clear()
+            self.calls.clear()
             return _json(200, [])
         if route == "faults" and method in ("GET", "PUT", "POST", "DELETE"):
             return self._faults(method, body)
-        return _json(404, {"message": f"there is no {method} {_PREFIX}{route}; there are faults and operations"})
+        return _json(404, {"message": f"there is no {method} {path}; there are faults and operations"})
 
-    def _faults(self, method: str, body: bytes) -> Answer:
+    def _faults(self, method: str, body: bytes) -> Response:
         try:
             if method == "PUT":
                 self.faults.replace(_specs(body))
@@ -71,5 +59,5 @@ def _specs(body: bytes) -> list[str]:
     return specs
 
 
-def _json(status: int, content: Any) -> Answer:
+def _json(status: int, content: Any) -> Response:
     return status, {"Content-Type": "application/json"}, json.dumps(content).encode()

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from embedded_aws.sagemaker import identity
 from embedded_aws.sagemaker.containers import Container, ContainerDiedError
+from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import validation
-from embedded_aws.sagemaker.parts import Backstage
 from embedded_aws.sagemaker.request import Request
 from embedded_aws.sagemaker.state import Endpoint, Resource, Scope, Variant, now, page
 from embedded_aws.sagemaker.tasks import HostingTask
@@ -24,13 +23,13 @@ _MODEL_MEMBERS = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", 
 class Hosting:
     """Models, endpoint configurations and endpoints of all accounts."""
 
-    def __init__(self, backstage: Backstage) -> None:
-        self._state = backstage.state
-        self._faults = backstage.faults
-        self._containers = backstage.containers
-        self._pace = backstage.pace
-        self._connect = backstage.connect
-        self._spawn = backstage.spawn
+    def __init__(self, shared: Dependencies) -> None:
+        self._state = shared.state
+        self._faults = shared.faults
+        self._containers = shared.containers
+        self._pace = shared.pace
+        self._connect = shared.connect
+        self._spawn = shared.spawn
         self._serving: dict[tuple[str, str], Container] = {}
         self.operations: dict[str, Callable[[Request], dict[str, Any] | None]] = {
             "CreateModel": self.create_model,
@@ -73,7 +72,7 @@ class Hosting:
         if "PrimaryContainer" not in params and not params.get("Containers"):
             raise validation("You must specify either PrimaryContainer or Containers for a model.")
         if role := params.get("ExecutionRoleArn"):
-            identity.require_pass_role(request.caller, role, scope)
+            request.require_pass_role(role)
         models[name] = Resource(name, arn, scope, params, tags)
         return {"ModelArn": arn}
 
@@ -315,8 +314,7 @@ class Hosting:
         definition = _container_of(model)
         url = definition.get("ModelDataUrl", "")
         role = model.request.get("ExecutionRoleArn", "")
-        credentials = identity.role_credentials(role, endpoint.arn, endpoint.scope)
-        connection = self._connect(credentials, endpoint.scope.region)
+        connection = self._connect(role, endpoint.arn, endpoint.scope)
         task = HostingTask(endpoint.name, variant.name, variant.algorithm, url, connection)
         try:
             container = await self._containers.launch(task)
@@ -348,7 +346,7 @@ class Hosting:
         """Return the configuration that a request names, if the caller has the permission on it too."""
         name = request.params["EndpointConfigName"]
         arn = request.scope.arn("endpoint-config", name)
-        identity.require(request.caller, f"sagemaker:{request.operation}", arn, request.scope)
+        request.require(f"sagemaker:{request.operation}", arn)
         return self._config(request.scope, name)
 
     def _endpoint(self, request: Request) -> Endpoint:

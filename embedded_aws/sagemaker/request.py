@@ -1,47 +1,75 @@
-"""A control plane request after parsing: who asks for what, where."""
+"""A parsed request to SageMaker's control plane."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from embedded_aws.sagemaker import identity
 from embedded_aws.sagemaker.errors import validation
+from embedded_aws.sagemaker.platform import Platform
 from embedded_aws.sagemaker.state import Scope
 
+_SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
 _MAX_TAGS = 50
 
 
 @dataclass(frozen=True)
 class Request:
-    """One validated request. `caller` is the access key id that signed it."""
+    """A validated request. ``caller`` is the access key id that signed it."""
 
     operation: str
     params: dict[str, Any]
     scope: Scope
     caller: str
+    platform: Platform
 
-    def new_tags(self, arn: str) -> dict[str, str]:
-        """Return the tags of a resource about to be created, if the caller may tag it.
+    def require(self, action: str, resource_arn: str, context: dict[str, Any] | None = None) -> None:
+        """Check a further permission of the caller.
 
         Raises
         ------
         AwsError
-            AccessDeniedException without `sagemaker:AddTags`; ValidationException for bad tags.
+            AccessDeniedException if IAM does not allow it.
+        """
+        self.platform.require(self.caller, action, resource_arn, context)
+
+    def require_pass_role(self, role_arn: str) -> None:
+        """Check that the caller may pass the role to SageMaker, and that SageMaker may assume it.
+
+        Raises
+        ------
+        AwsError
+            AccessDeniedException without ``iam:PassRole``; ValidationException if the role does not exist or does not
+            trust SageMaker.
+        """
+        self.require("iam:PassRole", role_arn, {"iam:PassedToService": _SERVICE_PRINCIPAL})
+        if not self.platform.trusts_sagemaker(role_arn):
+            raise validation(
+                f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+                f"'{_SERVICE_PRINCIPAL}' to assume the role."
+            )
+
+    def new_tags(self, arn: str) -> dict[str, str]:
+        """Return the tags of a resource that is about to be created, if the caller may add them.
+
+        Raises
+        ------
+        AwsError
+            AccessDeniedException without ``sagemaker:AddTags``; ValidationException for invalid tags.
         """
         tags = read_tags(self.params.get("Tags", []))
         if tags:
-            identity.require(self.caller, "sagemaker:AddTags", arn, self.scope)
+            self.require("sagemaker:AddTags", arn)
         return tags
 
 
 def read_tags(entries: list[dict[str, str]], present: dict[str, str] | None = None) -> dict[str, str]:
-    """Merge tag entries into those present.
+    """Merge tag entries into the tags that a resource has.
 
     Raises
     ------
     AwsError
-        ValidationException for a repeated key, a reserved one, or more than 50 tags.
+        ValidationException for a repeated key, a reserved key, or more than 50 tags.
     """
     keys = [entry["Key"] for entry in entries]
     if len(set(keys)) != len(keys):

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from embedded_aws.sagemaker import identity
 from embedded_aws.sagemaker.containers import Container, ContainerDiedError
+from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import AwsError, validation
-from embedded_aws.sagemaker.parts import Backstage
 from embedded_aws.sagemaker.request import Request
 from embedded_aws.sagemaker.state import TrainingJob, now, page
 from embedded_aws.sagemaker.tasks import TrainingTask
@@ -59,13 +58,13 @@ _SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", 
 class TrainingJobs:
     """Training jobs of all accounts."""
 
-    def __init__(self, backstage: Backstage) -> None:
-        self._state = backstage.state
-        self._faults = backstage.faults
-        self._containers = backstage.containers
-        self._pace = backstage.pace
-        self._connect = backstage.connect
-        self._spawn = backstage.spawn
+    def __init__(self, shared: Dependencies) -> None:
+        self._state = shared.state
+        self._faults = shared.faults
+        self._containers = shared.containers
+        self._pace = shared.pace
+        self._connect = shared.connect
+        self._spawn = shared.spawn
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self.operations: dict[str, Callable[[Request], dict[str, Any] | None]] = {
@@ -88,7 +87,7 @@ class TrainingJobs:
                 f"name already exists ({arn})",
             )
         tags = request.new_tags(arn)
-        identity.require_pass_role(request.caller, params["RoleArn"], scope)
+        request.require_pass_role(params["RoleArn"])
         _check_specification(params)
         output = params["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         job = TrainingJob(
@@ -236,14 +235,13 @@ class TrainingJobs:
                 container.kill()
 
     def _task(self, job: TrainingJob) -> TrainingTask:
-        credentials = identity.role_credentials(job.request["RoleArn"], job.arn, job.scope)
         return TrainingTask(
             job=job.name,
             algorithm=job.algorithm,
             request=job.request,
             artifact=job.artifacts,
             seed=int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:4], "big"),
-            connection=self._connect(credentials, job.scope.region),
+            connection=self._connect(job.request["RoleArn"], job.arn, job.scope),
         )
 
 

@@ -1,6 +1,6 @@
 """The warm process that forks containers, and what a forked container does first.
 
-It is forked itself, by `embedded_aws.cloud.process_server`, with the libraries that containers need. Each byte that
+It is forked itself, by `embedded_aws.processes.server`, with the libraries that containers need. Each byte that
 arrives on its control socket carries the descriptor of a new container's socket. The socket's first message is the
 task, a `TrainingTask` or a `HostingTask`; every message is a pickle behind its 64-bit length.
 """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from embedded_aws.cloud.instance import Cloud
-from embedded_aws.sagemaker.operations import render
+from embedded_aws.sagemaker.call_counts import render
 from jobs.sagemaker import ndarray, recordio
 
 ACCOUNT = "000000000000"
@@ -24,7 +24,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-_LEDGER: list[dict[str, Any]] = []
+_CALLS: list[dict[str, Any]] = []
 
 
 def policy(*statements: dict[str, Any]) -> str:
@@ -191,7 +191,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         )
         aws.s3.create_bucket(Bucket=BUCKET)
         yield aws
-        _LEDGER.extend(cloud.request("GET", "/_embedded/operations"))
+        _CALLS.extend(cloud.request("GET", "/_embedded/operations"))
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +203,6 @@ def _no_faults_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print which SageMaker operations these tests touched."""
-    if _LEDGER:
+    if _CALLS:
         terminalreporter.section("SageMaker operations touched")
-        terminalreporter.write_line(render(_LEDGER))
+        terminalreporter.write_line(render(_CALLS))

@@ -1,4 +1,4 @@
-"""The processes that :mod:`embedded_aws.cloud.process_server` forks, as their owner sees them."""
+"""The processes that :mod:`embedded_aws.processes.server` forks, as their owner sees them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PAGE = resource.getpagesize()
 
 
 class ForkHost:
-    """The process of :mod:`embedded_aws.cloud.process_server`, as seen by its owner."""
+    """The process of :mod:`embedded_aws.processes.server`, as seen by its owner."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "embedded_aws.cloud.process_server"],
+                [sys.executable, "-m", "embedded_aws.processes.server"],
                 stdin=theirs.fileno(),
                 # One thread a process: there are more of them than cores when several runs overlap.
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},

@@ -1,26 +1,26 @@
-"""Which SageMaker operations were called, and how each call ended."""
+"""Counts the calls of SageMaker operations, and how they ended."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 
 
-class Ledger:
-    """Counts of calls by operation and outcome."""
+class CallCounts:
+    """Number of calls per operation and outcome."""
 
     def __init__(self) -> None:
         self._outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
-    def note(self, operation: str, outcome: str) -> None:
-        """Count one call; the outcome is `ok` or the error's code."""
+    def add(self, operation: str, outcome: str) -> None:
+        """Count one call; the outcome is ``ok`` or the error's code."""
         self._outcomes[operation][outcome] += 1
 
     def clear(self) -> None:
-        """Start counting afresh."""
+        """Set all counts to zero."""
         self._outcomes.clear()
 
     def to_json(self) -> list[dict[str, object]]:
-        """Return one entry an operation: calls that succeeded, and errors by code."""
+        """Return one entry per operation: the number of successful calls, and of errors by code."""
         return [
             {
                 "operation": operation,
@@ -32,7 +32,7 @@ class Ledger:
 
 
 def render(entries: list[dict[str, object]]) -> str:
-    """Lay the ledger out as a table for people."""
+    """Return the counts as a plain text table."""
     lines = [f"{'operation':36} {'ok':>6}  errors"]
     for entry in entries:
         errors = entry["errors"]

@@ -5,7 +5,7 @@ would take longer than the run. Loading numpy and its kin once, and forking, mak
 take milliseconds, while the function itself is still run by AWS's own runtime client
 (``awslambdaric``) in a process of its own, with its own environment variables and credentials.
 
-The host is started by :mod:`embedded_aws.cloud.processes` with one socket, its standard input. Each datagram on it
+The host is started by :mod:`embedded_aws.processes.client` with one socket, its standard input. Each datagram on it
 asks for one process:
 
 ``environment``

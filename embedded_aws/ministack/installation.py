@@ -1,0 +1,48 @@
+"""Prepares ministack in this process: fixes, the embedded SageMaker, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ministack import app
+
+from embedded_aws.ministack import (
+    decisions,
+    events,
+    fault_points,
+    functions,
+    metrics,
+    object_events,
+    objects,
+    sagemaker,
+    workflows,
+)
+from embedded_aws.processes.client import ForkHost
+
+
+def install(host: ForkHost, record: Path | None, *, pace: str = "", faults: Iterable[str] = ()) -> Any:
+    """Prepare ministack and return its ASGI application.
+
+    Parameters
+    ----------
+    host
+        Forks the processes of functions, training jobs and endpoints.
+    record
+        The file to which IAM's decisions are appended, if any.
+    pace
+        How long training jobs and endpoints take; see ``embedded_aws.sagemaker.pace``.
+    faults
+        The faults in force from the start; see ``embedded_aws.faults.spec``.
+    """
+    if record is not None:
+        decisions.record(record)
+    functions.apply(host)
+    workflows.apply()
+    events.apply()
+    object_events.apply()
+    objects.apply()
+    metrics.apply()
+    fault_points.connect(sagemaker.register(host.start_worker, pace, faults).faults)
+    return app.app
