@@ -64,7 +64,7 @@ def inherited_names() -> set[tuple[str, str, str]]:
             for base in node.bases:
                 if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name) and base.value.id in modules:
                     own = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-                    own |= {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}
+                    own |= {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
                     found |= {(modules[base.value.id], base.attr, name) for name in members_used(node) - own}
                     found |= {(modules[base.value.id], base.attr, name) for name in members_of_super(node)}
     return found
