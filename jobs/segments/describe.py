@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jobs.segments.compositions import find_compositions
+from jobs.segments.deciles import FLOAT32_TOLERANCE, bin_shares, decile_edges
 from jobs.segments.document import (
     Component,
     ElbowEntry,
@@ -92,6 +93,7 @@ def _summaries(
     features: list[Feature], profiles: Profiles, sample_values: np.ndarray, scaling: Scaling
 ) -> list[FeatureSummary]:
     quartiles = np.percentile(sample_values, [25, 50, 75], axis=0)
+    edges = [decile_edges(values) for values in sample_values.T]
     return [
         FeatureSummary(
             feature=feature.name,
@@ -105,6 +107,10 @@ def _summaries(
             third_quartile=float(quartiles[2, i]),
             maximum=float(scaling.maximum[i]),
             separation=float(profiles.separation[i]),
+            decile_edges=edges[i].tolist(),
+            decile_shares=bin_shares(
+                sample_values[:, i], edges[i], FLOAT32_TOLERANCE * float(scaling.range[i])
+            ).tolist(),
         )
         for i, feature in enumerate(features)
     ]

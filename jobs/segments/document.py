@@ -62,8 +62,10 @@ class Component(TypedDict):
 
 
 class FeatureSummary(TypedDict):
-    """A feature over all rows in original units; its quartiles are those of the sample.
+    """A feature over all rows in original units; its quartiles and deciles are those of the sample.
 
+    `decile_edges` are the distinct deciles; `decile_shares` are the shares (0..1) of the sample in the bins between
+    them, one more than there are edges, each bin with its upper edge.
     `separation` is eta squared: the share (0..1) of the feature's variance that lies between segments.
     """
 
@@ -78,6 +80,8 @@ class FeatureSummary(TypedDict):
     third_quartile: float
     maximum: float
     separation: float
+    decile_edges: list[float]
+    decile_shares: list[float]
 
 
 class RowCounts(TypedDict):

@@ -1,0 +1,138 @@
+"""Runs of a series computed here, as their files would be stored, and vintages derived from a real file."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+
+from jobs.sagemaker import recordio
+from jobs.sagemaker.ndarray import save
+from jobs.segments.assign import SegmentModel
+from jobs.segments.labels import fill_in_names, header, labeled_rows
+from jobs.segments.rows import Regions
+from jobs.series.comparison import Comparison, CurrentRun, PreviousRun, compare_runs
+from jobs.series.history import HistoryEntry, SegmentEntry
+from tests.census_run import Run, fit_pca, segment_table
+from tests.unit.jobs.segments.test_pca import artifact
+
+KEPT, CLUSTERS = 7, 8
+CONNECTICUT_NOW = {
+    "09110": "Capitol",
+    "09120": "Greater Bridgeport",
+    "09130": "Lower Connecticut River Valley",
+    "09140": "Naugatuck Valley",
+    "09150": "Northeastern Connecticut",
+    "09160": "Northwest Hills",
+    "09170": "South Central Connecticut",
+    "09180": "Southeastern Connecticut",
+    "09190": "Western Connecticut",
+}
+
+
+def run_of(table: pd.DataFrame, *, seed: int = 0, starts: int = 10) -> Run:
+    """Segment a table as a refined run does: the best of several starts."""
+    complete = table.dropna()
+    values = complete.iloc[:, 3:].to_numpy(dtype=float)
+    scaled = ((values - values.min(axis=0)) / np.ptp(values, axis=0)).astype(np.float32)
+    pca = fit_pca(scaled)
+    components = (scaled - pca.mean) @ pca.components[:, :KEPT]
+    centroids = KMeans(CLUSTERS, n_init=starts, random_state=seed).fit(components).cluster_centers_
+    return segment_table(table, kept=KEPT, centroids=centroids, signs=False)
+
+
+def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None) -> PreviousRun:
+    """Store a run's files as a later run finds them."""
+    ids, states, counties = (run.table.iloc[:, place].astype(str).tolist() for place in range(3))
+    to_own = run.components - run.centroids[run.labels]
+    rows = labeled_rows(Regions(ids, states, counties), run.components, run.labels, np.sqrt((to_own**2).sum(axis=1)))
+    names = {segment["label"]: segment["name"] for segment in run.document["segments"]}
+    pca = {
+        "s": run.pca.singular_values[::-1],
+        "v": (run.pca.components * run.pca.signs)[:, ::-1],
+        "mean": run.pca.mean[None, :],
+    }
+    scaler = {
+        "features": list(run.scaling.features),
+        "minimum": run.scaling.minimum.tolist(),
+        "maximum": run.scaling.maximum.tolist(),
+        "rows": {"read": len(run.table), "dropped": 0, "kept": len(run.table)},
+        "dropped_regions": [],
+        "constant_features": [],
+        "source": {"id_column": str(run.table.columns[0])},
+    }
+    segments = [
+        SegmentEntry(label=each["label"], number=each["label"], name=each["name"], size=each["size"])
+        for each in run.document["segments"]
+    ]
+    return PreviousRun(
+        entry=HistoryEntry(
+            run_id=run_id, vintage=vintage, input="s3://in/a.csv", rows=len(run.table), models={}, segments=segments
+        ),
+        next_number=CLUSTERS,
+        labeled_counties=header(KEPT) + fill_in_names(rows, names),
+        segments=json.dumps(run.document).encode(),
+        scaler=json.dumps(scaler).encode(),
+        pca_artifact=artifact(save({key: np.ascontiguousarray(value, np.float32) for key, value in pca.items()})),
+        kmeans_artifact=artifact(save([run.centroids.astype(np.float32)])),
+    )
+
+
+def current_run(run: Run, *, vintage: int | None = None) -> CurrentRun:
+    return CurrentRun(
+        document={**run.document, "run_id": "now"},
+        statistics=run.statistics,
+        model=SegmentModel(run.scaling, run.pca, run.centroids),
+        vintage=vintage,
+        has_ids=True,
+        scaled=[recordio.encode(run.scaled[start : start + 1000]) for start in range(0, len(run.scaled), 1000)],
+    )
+
+
+def compare_tables(before: Run, now: Run, *, vintages: tuple[int | None, int | None] = (None, None)) -> Comparison:
+    return compare_runs(previous_run(before, vintage=vintages[0]), current_run(now, vintage=vintages[1]))
+
+
+def later_vintage(table: pd.DataFrame, labels: pd.Series, *, moved: int = 60) -> tuple[pd.DataFrame, list[str]]:
+    """Derive the vintage that would follow: other names, padded ids, known drift, and known moves.
+
+    Parameters
+    ----------
+    table
+        Complete rows with the 2015 file's columns.
+    labels
+        Each row's segment in the run of `table`.
+
+    Returns
+    -------
+    tuple
+        The new table, and the ids of the counties that were moved to another segment: each took the values of a
+        county in another segment, but for its size.
+    """
+    random = np.random.default_rng(2)
+    later = table.copy()
+    later["CensusId"] = later["CensusId"].astype(str).str.zfill(5)
+    later["County"] += " County"
+    features = list(later.columns[3:])
+    later[features] = later[features].astype(float)
+    shares = later.columns[(later[features].max() <= 100).reindex(later.columns, fill_value=False)]
+    noise = random.normal(0, 0.01, (len(later), len(shares)))
+    later[shares] = (later[shares] * (1 + noise)).clip(0, 100)
+    later["Income"] *= 1.04
+    later["IncomePerCap"] *= 1.04
+    in_connecticut = later["State"] == "Connecticut"
+    candidates = later.index[~in_connecticut]
+    chosen = random.choice(candidates, moved, replace=False)
+    for row in chosen:
+        donors = candidates[(labels[candidates] != labels[row]).to_numpy()]
+        later.loc[row, features] = table.loc[random.choice(np.setdiff1d(donors, chosen)), features].astype(float)
+    ids = later.loc[chosen, "CensusId"].tolist()
+    gone = np.setdiff1d(candidates, chosen)[:5]
+    counties = later[in_connecticut]
+    regions = counties.iloc[np.arange(len(CONNECTICUT_NOW)) % len(counties)].copy()
+    regions["CensusId"], regions["County"] = list(CONNECTICUT_NOW), list(CONNECTICUT_NOW.values())
+    new = later.loc[np.setdiff1d(candidates, chosen)[5:8]].copy()
+    new["CensusId"], new["County"] = ["01998", "01997", "01996"], ["New One", "New Two", "New Three"]
+    later = pd.concat([later.drop(index=[*gone, *counties.index]), regions, new], ignore_index=True)
+    renamed = {"CensusId": "CountyId", "Citizen": "VotingAgeCitizen", "IncomePerCap": "income_per_capita"}
+    return later.rename(columns=renamed), ids

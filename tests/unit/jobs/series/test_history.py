@@ -1,0 +1,53 @@
+"""The runs of a series."""
+
+import json
+
+import pytest
+
+from jobs.series.history import HistoryEntry, append, next_number, predecessor, read_history
+
+
+def entry(run_id: str, *numbers: int) -> HistoryEntry:
+    segments = [{"label": i, "number": number, "name": "a", "size": 1} for i, number in enumerate(numbers)]
+    return HistoryEntry(
+        run_id=run_id,
+        vintage=None,
+        input="s3://in/a.csv",
+        rows=3,
+        models={},
+        segments=segments,  # type: ignore[typeddict-item]
+    )
+
+
+def test_a_series_without_a_history_has_no_predecessor() -> None:
+    history = read_history(None, "tracts")
+    assert predecessor(history, "run") is None
+    assert next_number(history) == 0
+
+
+def test_the_last_run_is_the_predecessor_and_numbers_of_all_runs_are_used() -> None:
+    history = append(append(read_history(None, "tracts"), entry("one", 0, 9)), entry("two", 0, 1))
+    found = predecessor(history, "three")
+    assert found is not None
+    assert found["run_id"] == "two"
+    assert next_number(history) == 10
+
+
+def test_a_run_that_is_published_again_stands_once_and_does_not_follow_itself() -> None:
+    history = append(append(read_history(None, "tracts"), entry("one")), entry("two"))
+    again = append(history, entry("two", 5))
+    assert [run["run_id"] for run in again["runs"]] == ["one", "two"]
+    found = predecessor(again, "two")
+    assert found is not None
+    assert found["run_id"] == "one"
+
+
+def test_a_history_comes_back_from_json() -> None:
+    history = append(read_history(None, "tracts"), entry("one", 2))
+    assert read_history(json.dumps(history).encode(), "tracts") == history
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"series": "other", "runs": []}'])
+def test_a_history_that_is_damaged_or_of_another_series_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_history(content, "tracts")
