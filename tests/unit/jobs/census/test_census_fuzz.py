@@ -182,6 +182,7 @@ def mutated(seed: int) -> bytes:
     return change_bytes(data, rng) if rng.random() < 0.3 else data
 
 
+@pytest.mark.slow
 def test_a_mutated_file_is_prepared_rightly_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = set()
     for seed in range(MUTATED_FILES):

@@ -150,6 +150,7 @@ class TestAlone:
     def test_3220_counties_make_less_than_4_megabytes(self, run: Run) -> None:
         assert len(render(report_of(run)).encode()) < 4_000_000
 
+    @pytest.mark.slow
     def test_75000_rows_make_less_than_15_megabytes_and_need_no_map(self) -> None:
         html = render(report_of(tracts(75_000)))
         assert len(html.encode()) < 15_000_000
