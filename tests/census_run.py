@@ -3,20 +3,28 @@
 import json
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from contract.run_settings import RunSettings
 from jobs.report import RunReport
+from jobs.run.publication import LabeledRun, Publication, publish
+from jobs.sagemaker.ndarray import save
+from jobs.segments.assign import nearest_centroids, project
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
 from jobs.segments.kmeans import ElbowPoint, distances
+from jobs.segments.labels import labeled_rows
 from jobs.segments.pca import PcaModel
 from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import SegmentStatistics
 from tests.reference import CENSUS_2015, needs_census
+from tests.unit.jobs.census.census_files import prepared as prepare_text
+from tests.unit.jobs.segments.test_pca import artifact
 
 # The centroids that SageMaker's k-means found for the real file on 2019-03-08, with the components' signs
 # of that run (`RECORDED_AUTAUGA` fixes them).
@@ -163,6 +171,66 @@ def fit_pca(scaled: np.ndarray) -> PcaModel:
     _, s, vt = np.linalg.svd(scaled - mean, full_matrices=False)
     keep = max(scaled.shape[1] - 1, 1)
     return PcaModel.from_arrays(s[:keep][::-1], vt[:keep][::-1].T, mean[None, :])
+
+
+def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publication:
+    """Take a CSV through everything that a run does, with PCA and k-means computed here.
+
+    Raises
+    ------
+    InvalidCensus
+        If Prepare refuses the CSV.
+    """
+    _, sink = prepare_text(text, minimum_rows=clusters)
+    scaler = sink.files["scaler.json"]
+    scaled = sink.matrix()
+    pca = fit_pca(scaled)
+    kept = pca.components_to_keep(settings.variance_to_keep)
+    components = pca.leading_components(project(pca, scaled), kept)
+    centroids = _fit_kmeans(components, clusters)
+    labels, to_centroids = nearest_centroids(components, centroids)
+    regions = Regions(*zip(*sink.regions(), strict=True))
+    statistics = SegmentStatistics.of_shard(
+        scaled=scaled,
+        components=components,
+        labels=labels,
+        distances=to_centroids,
+        regions=regions,
+        scaling=Scaling.from_json(scaler),
+        clusters=clusters,
+        first_row=0,
+    )
+    stored = {"s": pca.singular_values[::-1], "v": (pca.components * pca.signs)[:, ::-1], "mean": pca.mean[None, :]}
+    run = LabeledRun(
+        scaler=scaler,
+        elbow=b"[]",
+        pca_artifact=artifact(save(stored)),
+        kmeans_artifact=artifact(save([centroids])),
+        statistics=[statistics.to_bytes()],
+        labeled_parts=[labeled_rows(regions, components, labels, to_centroids)],
+    )
+    return publish(STATE, run, history=[], settings=settings)
+
+
+STATE: dict[str, Any] = {
+    "run_id": "census-test",
+    "input": {"bucket": "incoming", "key": "incoming/census.csv", "version_id": "v1", "etag": "e", "size": 1},
+    "execution": {"Id": "arn:aws:states:us-east-1:123456789012:execution:census:census-test"},
+} | {
+    key: value
+    for stage in ("pca", "kmeans")
+    for key, value in {
+        f"{stage}_training": {
+            "TrainingJobName": f"census-test-{stage}",
+            "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 1},
+            "AlgorithmSpecification": {"TrainingImage": stage},
+            "HyperParameters": {},
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://results/{stage}/model.tar.gz"},
+        },
+        f"{stage}_endpoint": {"EndpointName": f"census-test-{stage}", "LastModifiedTime": "2019-03-08T00:07:38Z"},
+        f"{stage}_hosting_launch": {"instance_type": "ml.t2.medium"},
+    }.items()
+}
 
 
 def _fit_kmeans(components: np.ndarray, clusters: int) -> np.ndarray:

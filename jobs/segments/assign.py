@@ -30,7 +30,7 @@ def project(pca: PcaModel, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     NDArray[np.float32]
-        (rows, n). `PcaModel.largest` keeps the largest components of it.
+        (rows, n). `PcaModel.leading_components` keeps the largest components of it.
     """
     # The artifact's own columns in their own order: another order could change the last bit of a sum.
     vectors = np.ascontiguousarray((pca.components * pca.signs)[:, ::-1])

@@ -36,6 +36,7 @@ _AVERAGES = {"mean", "median", "avg", "average", "index", "ratio", "years", "age
 _RATES = {"poverty", "unemployment", "rate"}
 _LONG = {"commute", "minutes"}
 _LARGE = {"population", "total", "men", "women", "citizen", "employed", "households"}
+_LONGEST_LABEL = 60  # characters: labels stand in names, charts and mails; the whole name remains in `name`
 _POPULATION = re.compile(r"(total_?)?pop(ulation)?(_?\d{4}|_?total)?", re.IGNORECASE)
 
 
@@ -124,10 +125,10 @@ def describe_feature(name: str, minimum: float, maximum: float, *, whole: bool) 
     """
     tokens = [token.lower() for token in _WORDS.findall(name)]
     longer = [_LONGER.get(token, token) for token in tokens]
-    label = " ".join(word for word in longer if word) or name
+    label = shortened(" ".join(word for word in longer if word) or name, _LONGEST_LABEL)
     return Feature(
         name=name,
-        label=" ".join(_cased(word) for word in label.split())[:1].upper() + _sentence(label)[1:],
+        label=_sentence(label)[:1].upper() + _sentence(label)[1:],
         kind=_kind(set(tokens), minimum, maximum, whole=whole),
         is_error="margin of error" in label,
     )
@@ -136,6 +137,11 @@ def describe_feature(name: str, minimum: float, maximum: float, *, whole: bool) 
 def population_feature(features: list[Feature]) -> Feature | None:
     """Find the column that counts people: a count called population, pop, total_pop, TotalPop, pop2020 ..."""
     return next((f for f in features if f.kind is Kind.COUNT and _POPULATION.fullmatch(f.name)), None)
+
+
+def shortened(text: str, characters: int) -> str:
+    """Cut a text to a number of characters, the last of which is then an ellipsis."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 def _kind(tokens: set[str], minimum: float, maximum: float, *, whole: bool) -> Kind:
