@@ -1,4 +1,4 @@
-"""Puts the report's page together: one HTML file with everything in it."""
+"""The report of a run as one HTML file that contains everything it needs."""
 
 import json
 import re
@@ -18,10 +18,11 @@ from jobs.segments.document import FeatureSummary, SegmentsDocument
 from jobs.segments.rows import Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, SegmentStatistics
-from jobs.segments.wording import Feature, Kind
+from jobs.segments.wording import Feature, Kind, shortened
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6
+_LONGEST_NAME = 60  # characters of a region or column in running text; the tooltip has the whole name
 _UTC_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)$")
 _ABBREVIATIONS = {
     "arn": "ARN",
@@ -38,18 +39,18 @@ _ABBREVIATIONS = {
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a report is made of.
+    """What a report shows.
 
     Attributes
     ----------
     document
-        The segments, as `jobs.segments.describe` gave them.
+        The content of segments.json.
     statistics, scaling
-        Of the whole run: histograms, and the rows for map and table.
+        Of the whole run; they hold the histograms and the rows of the map and the table.
     manifest
-        manifest.json as a dict: shown as provenance, whatever its keys.
+        The content of manifest.json, shown as provenance; keys that are not known here are shown too.
     variance_to_keep
-        (0..1), the share of variance that decided how many components were kept.
+        The share (0..1) of the variance that the kept components had to explain.
     """
 
     document: SegmentsDocument
@@ -60,12 +61,12 @@ class RunReport:
 
 
 def render(report: RunReport) -> str:
-    """Render report.html: self-contained, opens offline, asks for nothing.
+    """Render report.html, which opens offline and makes no request.
 
     Raises
     ------
     FileNotFoundError
-        jobs/vendor is empty: `npm ci` fills it.
+        If jobs/vendor is empty; `npm ci` fills it.
     """
     document = report.document
     listed = report.statistics.listed
@@ -91,13 +92,16 @@ def render(report: RunReport) -> str:
 
 def _county_map(listed: Rows | None) -> counties.CountyMap:
     if listed is None:
-        why = f"No map and no table: the file has more than {MAX_LISTED_ROWS:,} rows. labeled_counties.csv has all."
+        why = (
+            f"There is no map and no table because the file has more than {MAX_LISTED_ROWS:,} rows. "
+            "labeled_counties.csv has all of them."
+        )
         return counties.CountyMap(drawn=False, why_not=why, missing=())
     return counties.join(listed.ids, listed.names)
 
 
 def _page_data(report: RunReport) -> dict[str, Any]:
-    """Collect what the page's script draws and lists, as compact columns."""
+    """Collect the data of the page's script, as compact columns."""
     document = report.document
     return {
         "theme": THEME,
@@ -156,12 +160,12 @@ def _feature_cells(document: SegmentsDocument) -> list[dict[str, Any]]:
 
 
 def _minus(text: str) -> str:
-    """Write a real minus sign, and no minus before nothing but zeros."""
+    """Replace hyphens by minus signs, and drop the sign of a number whose digits are all zero."""
     return text.replace("-", "\u2212" if any(digit in text for digit in "123456789") else "")
 
 
 def _histograms(report: RunReport) -> list[dict[str, Any]]:
-    """Give every feature's bins: range, and [segment][bin] rows."""
+    """Return the histogram of every feature: its range, and the number of rows by segment and bin."""
     return [
         {
             "feature": summary["feature"],
@@ -176,11 +180,15 @@ def _histograms(report: RunReport) -> list[dict[str, Any]]:
 
 
 def _histogram_groups(document: SegmentsDocument) -> list[dict[str, Any]]:
-    """Offer features to compare: those that tell segments apart, those that add up to 100 %, all."""
+    """Return groups of features to compare: those that differ most, those that add up to 100 %, and all."""
     labels = {summary["feature"]: summary["label"] for summary in document["feature_summaries"]}
-    telling = sorted(document["feature_summaries"], key=lambda summary: -summary["separation"])[:DEFAULT_HISTOGRAMS]
+    by_separation = sorted(document["feature_summaries"], key=lambda summary: -summary["separation"])
+    most = [summary["feature"] for summary in by_separation[:DEFAULT_HISTOGRAMS]]
     return [
-        {"title": "What tells segments apart most", "features": [summary["feature"] for summary in telling]},
+        {
+            "title": "Features that differ most between segments",
+            "features": most,
+        },
         *(
             {"title": ", ".join(labels[name] for name in group), "features": group}
             for group in document["compositions"]
@@ -214,12 +222,12 @@ def _json(value: Any) -> str:
 
 
 def _safe_json(text: str) -> str:
-    """Make JSON harmless inside a script element: no tag can begin or end in it."""
+    """Escape JSON for a script element, so that no tag can begin or end in it."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _safe_script(code: str) -> str:
-    """Keep a script's own text from ending its element."""
+    """Escape what would end the element of a script."""
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -236,6 +244,7 @@ def _own_file(name: str) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["short"] = lambda text: shortened(text, _LONGEST_NAME)
     environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
     environment.filters["count"] = lambda number: f"{number:,}"
     environment.filters["millions"] = _millions

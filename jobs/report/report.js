@@ -71,6 +71,7 @@
 
   // --- table --------------------------------------------------------------------------------------------------
   const PAGE = 25;
+  const LONGEST_NAME = 200; // characters of a cell; its tooltip has the whole text
   const table = document.getElementById("rows");
   let order = [], found = [], page = 0, sorted = { column: null, down: false };
 
@@ -119,6 +120,7 @@
     find();
   }
 
+  const shortened = (text) => (text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME - 1)}\u2026` : text);
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
   function find() {
@@ -139,7 +141,8 @@
         else {
           const value = column.value(row);
           if (column.text) cell.className = "text";
-          cell.textContent = typeof value === "number" ? value.toFixed(3).replace("-", "\u2212") : value;
+          cell.textContent = typeof value === "number" ? value.toFixed(3).replace("-", "\u2212") : shortened(value);
+          if (cell.textContent !== value && column.text) cell.title = value;
         }
       }
     }

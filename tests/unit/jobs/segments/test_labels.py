@@ -47,3 +47,15 @@ def test_regions_are_read_back_from_any_span_of_lines() -> None:
     assert read_regions(text) == Regions(
         ids=tuple(REGIONS.ids), states=tuple(REGIONS.states), counties=tuple(REGIONS.counties)
     )
+
+
+def test_a_part_is_written_byte_for_byte_as_documented() -> None:
+    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), {2: "Rich"})
+    assert part.split(b"\n")[0] == b'01001,Alabama,Autauga,0.100000001,-2,2,0.25,"Rich"'
+
+
+def test_names_that_look_like_formulas_stay_exact() -> None:
+    names = ('=HYPERLINK("http://x","y")', "+cmd|' /C calc'!A0", "@SUM(1)")
+    regions = Regions(ids=names, states=names, counties=names)
+    for name, row in zip(names, rows_of(labeled_rows(regions, COMPONENTS, LABELS, DISTANCES)), strict=True):
+        assert row[:3] == [name] * 3
