@@ -1,4 +1,4 @@
-"""How much longer a run takes than SageMaker itself: row 6 of ``make bench``.
+"""How much longer a run takes than SageMaker itself: part of ``make bench``.
 
 Jobs and endpoints take the recorded run's 191, 375, 191 and 440 s, and waits what the template says, all in scaled
 time. What isn't SageMaker or a Wait state, the functions and the state machine's own calls, takes its real time at any
@@ -7,6 +7,8 @@ scale. Two scales tell the two apart: ``total(scale) = scale * scaled + real``, 
 """
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.execution import execution
@@ -14,13 +16,15 @@ from bench.execution import execution
 SAGEMAKER_SECONDS = 191 + 375 + 191 + 440
 SCALES = (0.02, 0.12)
 ROWS = 3_220
+# us-east-1, Standard workflows, beyond the free tier: https://aws.amazon.com/step-functions/pricing/
+DOLLARS_PER_TRANSITION = 0.000025
 
 Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure one run at each scale and say what it would take at scale 1."""
-    few, many = (_execution_seconds(scale) for scale in SCALES)
+    """Measure one run at each scale and compute what it would take at scale 1."""
+    (few, transitions), (many, _) = (_run(scale) for scale in SCALES)
     scaled = (many - few) / (SCALES[1] - SCALES[0])
     real = few - SCALES[0] * scaled
     total = scaled + real
@@ -32,14 +36,36 @@ def measure() -> list[Row]:
             "seconds": round(total, 1),
             "reference_seconds": SAGEMAKER_SECONDS,
             "ratio": round(total / SAGEMAKER_SECONDS, 4),
-            "parts": {"SageMaker and waits": round(scaled, 1), "functions and calls": round(real, 1)},
+            "transitions": transitions,
+            "transition_dollars": round(transitions * DOLLARS_PER_TRANSITION, 5),
+            "parts": {
+                "SageMaker": SAGEMAKER_SECONDS,
+                "found late": round(scaled - SAGEMAKER_SECONDS, 1),
+                "functions and calls": round(real, 1),
+            },
         }
     ]
 
 
-def _execution_seconds(scale: float) -> float:
-    with execution(wait_scale=scale, pace=f"recorded*{scale}") as (_, run):
-        return run.seconds
+def _run(scale: float) -> tuple[float, int]:
+    """Return the execution's seconds, and its state transitions with those of the maps' child executions."""
+    with execution(wait_scale=scale, longest_wait=math.inf, pace=f"recorded*{scale}") as (stack, run):
+        states = stack.client("stepfunctions")
+        execution_arn = stack.execution_arn(stack.runs()[0]["name"])
+        executions = [execution_arn]
+        for map_run in states.list_map_runs(executionArn=execution_arn)["mapRuns"]:
+            children = states.list_executions(mapRunArn=map_run["mapRunArn"])["executions"]
+            executions += [child["executionArn"] for child in children]
+        pages = (
+            page["events"]
+            for arn in executions
+            for page in states.get_paginator("get_execution_history").paginate(executionArn=arn)
+        )
+        return run.seconds, sum(_transitions(events) for events in pages)
+
+
+def _transitions(events: Iterable[Mapping[str, Any]]) -> int:
+    return sum(event["type"].endswith("StateEntered") for event in events)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ CONTEXT_KEY = "segmentation"
 HISTORY_EVENT_LIMIT = 25_000
 """Step Functions fails an execution whose history has more events."""
 
-# The events that one iteration of each waiting loop adds to the history: five for its task, two for each other state.
-_EVENTS_PER_POLL = 11
-_EVENTS_PER_TEARDOWN_POLL = 9
+# The events that one poll adds to the history: five for its task, and two each for its Wait and its Choice.
+_EVENTS_PER_POLL = 9
 _EVENTS_BESIDE_WAITING = 500
 
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(\d*x?large|medium|metal)")
@@ -65,9 +64,8 @@ class Settings(RunParameters):
 
     poll_seconds: Annotated[int, Limits(ge=1, le=300)] = setting(
         5,
-        "Seconds between two requests for the status of a job, an endpoint or a teardown. A run waits five"
-        " times and notices each end up to this much late: at 5 s that is at most 25 s, 2 % of the 1,197 s that"
-        " SageMaker itself takes.",
+        "Interval between polls while a training job or an endpoint is due, and during a teardown. Until a job or an"
+        " endpoint is due, the run waits half its usual time and then polls three times less often.",
     )
     inference_concurrency: Annotated[int, Limits(ge=1, le=1_000)] = setting(
         8, "Number of shards that are sent to an endpoint at a time. An `ml.t2.medium` has two cores."
@@ -186,12 +184,11 @@ class Settings(RunParameters):
 
     @property
     def history_events(self) -> int:
-        """The number of events in the history of an execution that waits up to every time limit."""
+        """The largest number of events in the history of an execution that waits up to every time limit."""
         waiting = 2 * (self.training_timeout_seconds + self.endpoint_timeout_seconds)
         # One teardown per stage, and both once more when the run fails.
         tearing_down = 4 * self.teardown_timeout_seconds
-        events = waiting * _EVENTS_PER_POLL + tearing_down * _EVENTS_PER_TEARDOWN_POLL
-        return events // self.poll_seconds + _EVENTS_BESIDE_WAITING
+        return (waiting + tearing_down) * _EVENTS_PER_POLL // self.poll_seconds + _EVENTS_BESIDE_WAITING
 
     @property
     def deployment_id(self) -> str:

@@ -1,8 +1,7 @@
-"""Launch something in SageMaker, ask how it is until it is ready, and fail when it fails or takes too long."""
+"""States that launch something in SageMaker and wait until it is ready, has failed, or takes too long."""
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
@@ -11,23 +10,76 @@ from contract.names import CAPACITY_MESSAGES
 
 
 @dataclass(frozen=True)
+class Polls:
+    """When to ask whether something is ready: rarely until it is due, then every few seconds.
+
+    Each poll is three state transitions, which cost as much as SageMaker itself where polls are frequent throughout.
+
+    Attributes
+    ----------
+    usual_seconds
+        How long it usually takes.
+    close_seconds
+        The interval between polls while it is due: from 93 % to 110 % of the usual time.
+    """
+
+    usual_seconds: int
+    close_seconds: int
+
+    @property
+    def first_seconds(self) -> int:
+        """Half the usual time and one interval: even what takes half as long is found soon."""
+        return self.usual_seconds // 2 + self.close_seconds
+
+    @property
+    def wide_seconds(self) -> int:
+        """The interval between polls before and after it is due."""
+        return 3 * self.close_seconds
+
+    @property
+    def due(self) -> tuple[int, int]:
+        """From when until when it is due, in seconds after the launch."""
+        return round(0.93 * self.usual_seconds), round(1.1 * self.usual_seconds)
+
+    def after_a_wait(self, launch_path: str) -> str:
+        """Return the JSONata expression of a Wait state's output: the time waited so far, and the next wait.
+
+        Parameters
+        ----------
+        launch_path
+            The object in the state's input that has ``waited_seconds`` and ``next_wait_seconds``, such as ``$.launch``.
+        """
+        field = launch_path.removeprefix("$.")
+        begin, end = self.due
+        return (
+            f"{{% ($launch := $states.input.{field};"
+            " $waited := $launch.waited_seconds + $launch.next_wait_seconds;"
+            f" $next := $waited >= {begin} and $waited < {end} ? {self.close_seconds} : {self.wide_seconds};"
+            f" $merge([$states.input, {{'{field}': $merge([$launch,"
+            " {'waited_seconds': $waited, 'next_wait_seconds': $next}])}])) %}"
+        )
+
+
+@dataclass(frozen=True)
 class Awaited:
-    """What is waited for, and what its description says.
+    """What is waited for, and how its description is read.
 
     Attributes
     ----------
     name
-        As in states' names, such as ``PcaTraining``.
+        As it appears in the states' names, such as ``PcaTraining``.
     error
-        What the errors' names start with, such as ``TrainingJob``.
+        The prefix of the errors' names, such as ``TrainingJob``.
     launch_path, path
-        Where the launcher's answer and the description are kept.
+        Where the launcher's response and the description are kept.
     name_field, status_field
-        The description's fields.
+        Fields of the description.
     ready, working, failed
-        The statuses: one that is waited for, those of something under way, and the one that comes with a reason.
-    limit_seconds, poll_seconds
-        How long it may take, and how often it is asked for.
+        Statuses: the one that is waited for, those of something in progress, and the one that comes with a reason.
+    limit_seconds
+        How long it may take.
+    polls
+        When to ask for its status.
     """
 
     name: str
@@ -40,7 +92,7 @@ class Awaited:
     working: tuple[str, ...]
     failed: str
     limit_seconds: int
-    poll_seconds: int
+    polls: Polls
 
 
 def launch_and_wait(
@@ -51,26 +103,18 @@ def launch_and_wait(
     describe: tasks.CallAwsService,
     then: sfn.IChainable,
 ) -> sfn.Chain:
-    """Return the chain launch -> describe -> ready? with the loop that waits, and its ways to fail.
+    """Return the chain launch -> describe -> is it ready?, with the loop that waits, and its ways to fail.
 
-    No state's own time limit spans a loop, so its turns are counted: the launcher starts the count at 0.
+    No state's own time limit spans a loop, so the time waited is added up; the launch state sets it to 0.
     """
-    count = sfn.Pass(
-        scope,
-        f"Count{awaited.name}Polls",
-        parameters={
-            "name": sfn.JsonPath.string_at(f"{awaited.launch_path}.name"),
-            "instance_type": sfn.JsonPath.string_at(f"{awaited.launch_path}.instance_type"),
-            "polls": sfn.JsonPath.math_add(sfn.JsonPath.number_at(f"{awaited.launch_path}.polls"), 1),
-        },
-        result_path=awaited.launch_path,
-    )
-    wait = sfn.Wait(
+    # JSONata, because only there can a Wait state compute an output: counting needs no state of its own.
+    wait = sfn.Wait.jsonata(
         scope,
         f"WaitFor{awaited.name}",
-        time=sfn.WaitTime.duration(Duration.seconds(awaited.poll_seconds)),
+        time=sfn.WaitTime.seconds(f"{{% $states.input.{awaited.launch_path.removeprefix('$.')}.next_wait_seconds %}}"),
+        outputs=awaited.polls.after_a_wait(awaited.launch_path),
     )
-    wait.next(count).next(describe)
+    wait.next(describe)
 
     status, reason = f"{awaited.path}.{awaited.status_field}", f"{awaited.path}.FailureReason"
     has_failed = sfn.Condition.string_equals(status, awaited.failed)
@@ -79,8 +123,7 @@ def launch_and_wait(
         *(sfn.Condition.string_matches(reason, f"*{message}*") for message in CAPACITY_MESSAGES)
     )
     is_working = sfn.Condition.or_(*(sfn.Condition.string_equals(status, each) for each in awaited.working))
-    turns = awaited.limit_seconds // awaited.poll_seconds
-    in_time = sfn.Condition.number_less_than(f"{awaited.launch_path}.polls", turns)
+    in_time = sfn.Condition.number_less_than(f"{awaited.launch_path}.waited_seconds", awaited.limit_seconds)
 
     choice = (
         sfn.Choice(scope, f"Is{awaited.name}Ready")

@@ -88,6 +88,7 @@ class Cloud:
         auth: bool = True,
         record_calls: bool = True,
         wait_scale: float = 0.02,
+        longest_wait: float = 0.3,
         region: str = REGION,
         pace: str = "",
         faults: Iterable[str] = (),
@@ -107,6 +108,8 @@ class Cloud:
             Whether calls and IAM's decisions are recorded.
         wait_scale
             Seconds that a state machine's waited second takes.
+        longest_wait
+            Seconds that a Wait state takes at most, whatever the scale.
         detached
             Whether it outlives this process; otherwise it ends with it, however that ends.
         pace
@@ -134,6 +137,7 @@ class Cloud:
             secret_key=secrets.token_hex(20),
             auth=auth,
             wait_scale=wait_scale,
+            longest_wait=longest_wait,
             record_calls=record_calls,
             sagemaker={"pace": pace, "faults": list(faults)},
         )

@@ -46,6 +46,8 @@ class ServerSettings:
         Whether IAM policies are enforced.
     wait_scale
         Seconds that a state machine's waited second takes.
+    longest_wait
+        Seconds that a Wait state takes at most, whatever the scale.
     record_calls
         Whether CloudTrail records calls, and IAM's decisions are written to ``decisions.jsonl``.
     sagemaker
@@ -60,6 +62,7 @@ class ServerSettings:
     secret_key: str
     auth: bool = True
     wait_scale: float = 0.02
+    longest_wait: float = 0.3
     record_calls: bool = True
     sagemaker: dict[str, Any] = field(default_factory=dict)
 
@@ -152,6 +155,7 @@ def _set_environment(settings: ServerSettings) -> None:
         "IOT_MTLS_ENABLED": "0",
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(60 * settings.wait_scale),
         "LAMBDA_ASYNC_RETRY_MAX_SECONDS": str(300 * settings.wait_scale),
+        "LONGEST_WAIT_SECONDS": str(settings.longest_wait),
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         "MINISTACK_ACCOUNT_ID": settings.account,
         "MINISTACK_REGION": settings.region,

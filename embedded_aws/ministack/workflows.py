@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -30,6 +31,8 @@ _STATUS_EVENT_LIMIT = 248 * 1024  # bytes of input or output that EventBridge's 
 
 logger = logging.getLogger("states")
 
+_longest_sleep: contextvars.ContextVar[float] = contextvars.ContextVar("longest_sleep", default=float("inf"))
+
 _scopes: dict[str, Scope] = {}
 _lock = threading.RLock()
 
@@ -37,6 +40,7 @@ _lock = threading.RLock()
 def apply() -> None:
     """Mend Step Functions in this process."""
     run_executions_in_scopes()
+    limit_wait_states()
     start_the_same_execution_once()
     stop_everything_an_execution_runs()
     redrive_executions()
@@ -134,10 +138,29 @@ def _end(scope: Scope, status: str, **facts: Any) -> None:
 
 
 def _scaled_sleep(seconds: float) -> None:
-    """Wait a state's scaled time; StopExecution ends a Wait state at once."""
+    """Sleep for a state's scaled time; StopExecution ends the sleep at once."""
     scope = current_scope.get()
     if scope is not None:
-        scope.sleep(seconds * sfn._SFN_WAIT_SCALE)
+        scope.sleep(min(seconds * sfn._SFN_WAIT_SCALE, _longest_sleep.get()))
+
+
+def limit_wait_states() -> None:
+    """Let no Wait state last longer than ``LONGEST_WAIT_SECONDS``; the sleeps before retries are not limited.
+
+    A definition that waits for minutes before it first asks for a training job's status would otherwise wait far
+    longer than the job takes here.
+    """
+    longest = float(os.environ.get("LONGEST_WAIT_SECONDS", "inf"))
+    original = sfn._execute_wait
+
+    def execute_wait(state: dict[str, Any], data: Any, context: dict[str, Any] | None = None) -> Any:
+        token = _longest_sleep.set(longest)
+        try:
+            return original(state, data, context)
+        finally:
+            _longest_sleep.reset(token)
+
+    sfn._execute_wait = execute_wait
 
 
 def start_the_same_execution_once() -> None:

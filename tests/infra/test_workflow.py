@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonata.jsonata import Jsonata
 
 from infra.definition import all_states, machines, state_machine_definition, successors
 from infra.workflow import PHASES
@@ -36,6 +37,51 @@ def reachable(machine: Mapping[str, Any], start: str) -> set[str]:
             seen.add(name)
             waiting += successors(machine["States"][name])
     return seen
+
+
+RECORDED = {
+    ("Pca", "Training"): 191,
+    ("Pca", "Endpoint"): 375,
+    ("KMeans", "Training"): 191,
+    ("KMeans", "Endpoint"): 440,
+}
+"""Seconds from creation to ready in the recorded run."""
+
+
+def poll_times(definition: dict[str, Any], model: str, what: str) -> Iterator[int]:
+    """Compute when a loop of the definition asks for a status, in seconds after the launch."""
+    states = all_states(definition)
+    launch, wait = states[f"Launch{model}{what}"], states[f"WaitFor{model}{what}"]
+    assert wait["Next"] == f"Describe{model}{what}"
+    field = launch["ResultPath"].removeprefix("$.")
+    data = {field: {key: value for key, value in launch["ResultSelector"].items() if not key.endswith(".$")}}
+    seconds = 0
+    while True:
+        yield seconds
+        seconds += evaluate(wait["Seconds"], data)
+        data = evaluate(wait["Output"], data)
+        assert data[field]["waited_seconds"] == seconds
+
+
+def evaluate(expression: str, state_input: dict[str, Any]) -> Any:
+    query = Jsonata(expression.removeprefix("{%").removesuffix("%}").strip())
+    query.assign("states", {"input": state_input})
+    return query.evaluate(None)
+
+
+def polls_until(definition: dict[str, Any], model: str, what: str, ready: float) -> list[int]:
+    """Return the times of all polls up to the first that finds it ready, in seconds after the launch."""
+    times: list[int] = []
+    for seconds in poll_times(definition, model, what):
+        times.append(seconds)
+        if seconds >= ready:
+            break
+    return times
+
+
+def test_the_waiting_of_a_run_at_the_recorded_pace_takes_at_most_190_transitions(default: dict[str, Any]) -> None:
+    polls = [polls_until(default, *thing, ready) for thing, ready in RECORDED.items()]
+    assert 3 * sum(map(len, polls)) <= 190
 
 
 def test_the_definition_is_valid_states_language(definition: dict[str, Any], tmp_path: Path) -> None:
@@ -179,20 +225,30 @@ class TestWaiting:
         operation = {"Training": "describeTrainingJob", "Endpoint": "describeEndpoint"}[what]
         assert describe["Resource"] == f"arn:aws:states:::aws-sdk:sagemaker:{operation}"
 
-    def test_it_is_asked_at_the_set_interval_and_the_turns_are_counted(
-        self, definition: dict[str, Any], model: str, what: str
+    @pytest.mark.parametrize(("pace", "late"), [(0.5, 15), (1, 5), (2, 15)])
+    def test_it_is_found_soon_after_it_is_ready(
+        self,
+        default: dict[str, Any],
+        model: str,
+        what: str,
+        pace: float,
+        late: int,
     ) -> None:
-        states = all_states(definition)
-        wait = states[f"WaitFor{model}{what}"]
-        assert (wait["Seconds"], wait["Next"]) == (5, f"Count{model}{what}Polls")
-        count = states[f"Count{model}{what}Polls"]
-        assert count["Parameters"]["polls.$"].startswith("States.MathAdd(")
-        assert count["Next"] == f"Describe{model}{what}"
+        ready = pace * RECORDED[model, what]
+        assert polls_until(default, model, what, ready)[-1] - ready <= late
+
+    def test_it_is_asked_once_at_the_start_and_not_again_before_half_the_usual_time(
+        self, default: dict[str, Any], model: str, what: str
+    ) -> None:
+        polls = poll_times(default, model, what)
+        assert next(polls) == 0
+        assert next(polls) > RECORDED[model, what] / 2
 
     def test_it_fails_when_it_takes_too_long(self, definition: dict[str, Any], model: str, what: str) -> None:
         choices = all_states(definition)[f"Is{model}{what}Ready"]["Choices"]
         in_time, out_of_time = choices[1], choices[2]
-        assert in_time["And"][1]["NumericLessThan"] == 1_800 // 5
+        assert in_time["And"][1]["Variable"].endswith(".waited_seconds")
+        assert in_time["And"][1]["NumericLessThan"] == 1_800
         assert in_time["Next"] == f"WaitFor{model}{what}"
         assert out_of_time["Next"] == f"{model}{what}TimedOut"
 

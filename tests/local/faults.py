@@ -34,9 +34,9 @@ SETTINGS = {
     # Two types each, so that there is something to fall back to.
     "training_instance_types": ["ml.c4.xlarge", "ml.m5.large"],
     "hosting_instance_types": ["ml.t2.medium", "ml.m5.large"],
-    # A hundred polls, a quarter of a second apart; a teardown's deadline is in real time.
-    "training_timeout_seconds": 500,
-    "endpoint_timeout_seconds": 500,
+    # Some eighty polls, 0.3 s apart; a teardown's deadline is in real time.
+    "training_timeout_seconds": 1_200,
+    "endpoint_timeout_seconds": 1_200,
     "teardown_timeout_seconds": 60,
 }
 """The matrix's copy of the stack gives up sooner, so that what is stuck doesn't hold up the tests."""
