@@ -1,10 +1,10 @@
-"""The report's charts as Vega-Lite specifications, built with Altair; their data is put in by the page.
+"""The charts of the report as Vega-Lite specifications, built with Altair; the page supplies their data.
 
-Colours that follow the page's light or dark theme are CSS variables: charts are drawn as SVG, so they need not be
-drawn again when the theme changes or the page is printed.
+Colors that follow the light or dark theme of the page are CSS variables. The charts are drawn as SVG, so they do not
+have to be drawn again when the theme changes or the page is printed.
 
 Encodings are channel objects throughout (`alt.ColorValue("red")` and `alt.Text("text:N")`, not `alt.value("red")` and
-`"text:N"`): Altair goes through its whole schema to turn anything else into one, 10 ms each.
+`"text:N"`), because Altair searches its whole schema to convert anything else into one, which takes 10 ms each.
 """
 
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ def specifications(
 ) -> dict[str, Spec]:
     """Build every chart of a report, by name; all share `THEME`.
 
-    Checking them against Vega-Lite's schema (`validate`) takes a second and tells nothing about the data: the
-    tests do it.
+    `validate` checks them against the schema of Vega-Lite. This takes a second and does not depend on the data, so
+    only the tests do it.
     """
     with debug_mode(validate):
         charts = _charts(document, variance_to_keep, with_map=with_map)
@@ -147,7 +147,7 @@ def _variance(document: SegmentsDocument, variance_to_keep: float) -> AnyChart:
         ],
     )
     wanted = (
-        alt.Chart(alt.InlineData([{"wanted": variance_to_keep, "text": f"wanted: {variance_to_keep:.0%}"}]))
+        alt.Chart(alt.InlineData([{"wanted": variance_to_keep, "text": f"required: {variance_to_keep:.0%}"}]))
         .mark_rule(color=INK, strokeDash=[4, 3])
         .encode(y=alt.Y("wanted:Q"))
     )
@@ -285,7 +285,7 @@ def _makeup(document: SegmentsDocument) -> AnyChart:
 
 @dataclass(frozen=True)
 class _Heat:
-    """What a heatmap shows: rows' field and title, the field that colours, and extra lines of the tooltip."""
+    """What a heatmap shows: the field of its rows, the field that sets the color, and extra lines of the tooltip."""
 
     row: str
     row_title: str
@@ -295,14 +295,14 @@ class _Heat:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-_COMPONENTS = _Heat("component", "Component", "value", "Centre", "Rounded")
+_COMPONENTS = _Heat("component", "Component", "value", "Center", "Rounded")
 _FEATURES = _Heat(
     "feature",
     "Feature",
     "effect",
-    "Standard deviations from all",
+    "Standard deviations from the mean of all",
     "Mean of the segment",
-    extra=(("all", "Mean of all"), ("centre", "Centre, mapped back")),
+    extra=(("all", "Mean of all"), ("centre", "Center, mapped back")),
 )
 
 

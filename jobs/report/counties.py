@@ -1,4 +1,4 @@
-"""Joins rows to the shapes of US counties, and says why when it can't.
+"""The join of rows to the shapes of US counties, with the reason for each row that has none.
 
 The shapes are us-atlas 3.0.1's: the Census Bureau's county boundaries of 2017, all 50 states, the District of
 Columbia and Puerto Rico, known by their five-digit FIPS codes.
@@ -15,7 +15,7 @@ RENAMED = {
     "46113": "46102",  # Shannon County, South Dakota, became Oglala Lakota County in 2015
     "02270": "02158",  # Wade Hampton Census Area, Alaska, became Kusilvak Census Area in 2015
 }
-# Codes without a shape in 2017's boundaries: what to tell the reader.
+# Codes without a shape in the boundaries of 2017, and what the report says about them.
 _GONE = {"51515": "Bedford city, Virginia, became part of Bedford County in 2013"}
 _AFTER_2017 = {
     "09": "Connecticut counts by planning region since 2022; the map has its counties of 2017",
@@ -61,13 +61,13 @@ def _vendored(name: str) -> str:
 
 
 def fips(row_id: str) -> str:
-    """Bring a county's id to five digits: 1001 -> 01001, 46113 -> 46102. Other ids come back as they are."""
+    """Return the five-digit code of a county's shape: 1001 -> 01001, 46113 -> 46102; other ids are unchanged."""
     padded = row_id.zfill(5) if row_id.isdecimal() and len(row_id) <= 5 else row_id
     return RENAMED.get(padded, padded)
 
 
 def join(ids: Sequence[str], names: Sequence[str]) -> CountyMap:
-    """Match rows to shapes; a map is drawn when nine rows in ten have a shape of their own."""
+    """Match rows to shapes; a map is drawn if at least nine in ten rows have a shape of their own."""
     taken: set[str] = set()
     missing = []
     for row_id, name in zip(ids, names, strict=True):

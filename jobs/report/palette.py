@@ -1,4 +1,4 @@
-"""Colours of segments, told apart by colour-blind readers too.
+"""Colors of segments that color-blind readers can distinguish too.
 
 Found by a search for the twelve colours whose smallest distance in OKLab, seen normally and with full
 protanopia, deuteranopia and tritanopia (Machado et al. 2009), is largest, the first eight before the rest:
@@ -23,5 +23,5 @@ SEGMENTS = (
 
 
 def colours(segments: int) -> list[str]:
-    """One colour a segment; beyond twelve they repeat, and names and filters tell segments apart."""
+    """Return one color per segment; beyond twelve segments they repeat, and names and filters distinguish them."""
     return [SEGMENTS[label % len(SEGMENTS)] for label in range(segments)]

@@ -1,4 +1,4 @@
-"""SageMaker's model.tar.gz: finds the parameters of a built-in algorithm in it."""
+"""Reading the parameters of a built-in algorithm from SageMaker's model.tar.gz."""
 
 import io
 import tarfile
@@ -21,7 +21,7 @@ def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:
     ----------
     artifact
         A whole ``model.tar.gz``: a tar with ``model_algo-1``, an MXNet NDArray list file (KMeans' also
-        holds a ``state_<uuid>`` file, which nobody needs).
+        holds a ``state_<uuid>`` file, which is not used).
 
     Raises
     ------

@@ -14,11 +14,11 @@ from jobs.segments.document import FeatureSummary, Segment, SegmentsDocument
 from jobs.segments.scaling import Scaling
 from jobs.segments.wording import Feature, Kind
 
-TELLING_FEATURES = 8
+LISTED_FEATURES = 8
 
 
 class UnknownCountyError(LookupError):
-    """No row, or more than one, answers to a name; `suggestions` are State-County names that may be meant."""
+    """No row, or more than one, has the name; `suggestions` are State-County names or ids that may be meant."""
 
     def __init__(self, wanted: str, suggestions: Sequence[str]):
         self.wanted = wanted
@@ -29,7 +29,7 @@ class UnknownCountyError(LookupError):
 
 @dataclass(frozen=True)
 class County:
-    """A row of labeled_counties.csv; `index` is its place in the file, from 0."""
+    """A row of labeled_counties.csv; `index` is its number in the file, from 0."""
 
     index: int
     id: str
@@ -41,9 +41,9 @@ class County:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One feature of a county beside its segment's mean and the mean of all, original units.
+    """A feature of a county compared with the means of its segment and of all rows, in original units.
 
-    `effect_size` is the county's distance from the mean of all, in standard deviations over all rows.
+    `effect_size` is the difference between the county and the mean of all rows, in standard deviations over all rows.
     """
 
     feature: str
@@ -59,9 +59,9 @@ class Comparison:
 class Explanation:
     """Why a county is in its segment.
 
-    `distance` is to its own segment's centroid, `runner_up_distance` to the next nearest's, and `margin` how much
-    farther that one is (0: it could be in either). `traits` are the segment's traits as the county has them;
-    `departures` are the features in which the county differs most from its own segment.
+    `distance` is the distance to the centroid of its segment, `runner_up_distance` to the next nearest centroid, and
+    `margin` their difference; if it is 0, the county could be in either segment. `traits` are the features that are
+    traits of the segment; `departures` are the features in which the county differs most from its segment.
     """
 
     county: County
@@ -77,7 +77,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Difference:
-    """One feature of two counties, original units; `apart` in standard deviations over all rows."""
+    """A feature of two counties in original units; `apart` is their difference in standard deviations over all rows."""
 
     feature: str
     label: str
@@ -90,7 +90,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class CountyComparison:
-    """How two counties differ: most different features first; `distance` in component space."""
+    """How two counties differ: the most different features come first; `distance` is measured in component space."""
 
     one: County
     other: County
@@ -119,12 +119,12 @@ def read_counties(labeled: str) -> list[County]:
 
 
 def find_county(counties: Sequence[County], wanted: str) -> County:
-    """Find a county by id or by State-County, whatever the case and accents.
+    """Find a county by id or by State-County, ignoring case and accents.
 
     Raises
     ------
     UnknownCountyError
-        None has that name, or several share it (then their ids are the suggestions).
+        If no county has that name, or if several share it; the suggestions are then their ids.
     """
     key = _plain(wanted)
     found = [one for one in counties if one.id == wanted] or [one for one in counties if _plain(one.name) == key]
@@ -139,19 +139,19 @@ def find_county(counties: Sequence[County], wanted: str) -> County:
 
 
 def features_of(index: int, scaling: Scaling, shards: Iterable[bytes]) -> dict[str, float]:
-    """Read a row's features back, in original units, from the training shards given in order.
+    """Return the features of a row in original units, read from the training shards.
 
     Parameters
     ----------
     index
-        The row's place in the run, which is its place in labeled_counties.csv.
+        The number of the row in labeled_counties.csv, from 0.
     shards
-        The contents of prepared/train/part-*.pbr.
+        The contents of prepared/train/part-*.pbr, in order.
 
     Raises
     ------
     IndexError
-        The shards hold fewer rows.
+        If the shards hold fewer rows.
     """
     first = 0
     for shard in shards:
@@ -164,14 +164,14 @@ def features_of(index: int, scaling: Scaling, shards: Iterable[bytes]) -> dict[s
 
 
 def explain_county(county: County, features: Mapping[str, float], segments: SegmentsDocument) -> Explanation:
-    """Say why a county is in its segment.
+    """Explain why a county is in its segment.
 
     Parameters
     ----------
     features
-        The county's values by feature, original units (`features_of`).
+        The values of the county by feature, in original units (`features_of`).
     segments
-        segments.json.
+        The content of segments.json.
     """
     own = segments["segments"][county.label]
     point = np.array(county.components)
@@ -195,7 +195,7 @@ def explain_county(county: County, features: Mapping[str, float], segments: Segm
         runner_up_distance=distances[runner_up],
         margin=distances[runner_up] - distances[county.label],
         traits=tuple(by_feature[name] for name in traits),
-        departures=tuple(departing[:TELLING_FEATURES]),
+        departures=tuple(departing[:LISTED_FEATURES]),
     )
 
 
@@ -206,7 +206,7 @@ def compare_counties(
     other_features: Mapping[str, float],
     segments: SegmentsDocument,
 ) -> CountyComparison:
-    """Lay two counties side by side; parameters as for `explain_county`."""
+    """Compare two counties; the parameters are as for `explain_county`."""
     differences = [_differ(summary, one_features, other_features) for summary in segments["feature_summaries"]]
     return CountyComparison(
         one=one,

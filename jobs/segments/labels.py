@@ -1,7 +1,8 @@
-"""labeled_counties.csv: written a shard at a time by Label, put together by Publish.
+"""The format of labeled_counties.csv, which Label writes in parts and Publish puts together.
 
-Names are known only after every shard is labeled, so a part's rows end in a mark of their label, which `fill_in_names`
-replaces by the segment's name. The mark starts with the ASCII unit separator, which no census cell may hold.
+The names of the segments are known only after every shard is labeled. Each row of a part therefore ends in a
+placeholder for its label, which `fill_in_names` replaces by the name. A placeholder begins with the ASCII unit
+separator, which Prepare does not accept in a cell.
 """
 
 import csv
@@ -12,7 +13,7 @@ import numpy as np
 
 from jobs.segments.rows import Regions
 
-_MARK = "\x1f"
+_PLACEHOLDER = "\x1f"
 
 
 def read_regions(text: bytes) -> Regions:
@@ -29,14 +30,14 @@ def header(components: int) -> bytes:
 
 
 def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> bytes:
-    """Return a part of labeled_counties.csv: its rows, with marks for the segments' names.
+    """Return a part of labeled_counties.csv: its rows, with placeholders for the names of the segments.
 
     Parameters
     ----------
     components
-        (rows, kept) float32, largest first; written with the nine digits that float32 needs to come back unchanged.
+        (rows, kept) float32, largest first; written with nine digits, from which float32 is read back unchanged.
     labels, distances
-        (rows,) as the k-means endpoint answered.
+        (rows,) as the k-means endpoint returned them.
     """
     text = io.StringIO()
     numbers = np.column_stack([components, labels, distances]).tolist()
@@ -44,13 +45,13 @@ def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, d
     writer = csv.writer(text, lineterminator="")
     for region, row in zip(zip(regions.ids, regions.states, regions.counties, strict=True), numbers, strict=True):
         writer.writerow(region)
-        text.write(f",{form % tuple(row)},{_MARK}{row[-2]:.0f}\n")
+        text.write(f",{form % tuple(row)},{_PLACEHOLDER}{row[-2]:.0f}\n")
     return text.getvalue().encode()
 
 
 def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:
-    """Replace a part's marks by the segments' names, quoted for CSV."""
+    """Replace the placeholders of a part by the names of the segments, quoted for CSV."""
     for label, name in names.items():
         quoted = '"' + name.replace('"', '""') + '"'
-        part = part.replace(f",{_MARK}{label}\n".encode(), f",{quoted}\n".encode())
+        part = part.replace(f",{_PLACEHOLDER}{label}\n".encode(), f",{quoted}\n".encode())
     return part

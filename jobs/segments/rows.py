@@ -10,7 +10,7 @@ EXEMPLARS = 8  # nearest and farthest rows that are kept per segment
 
 @dataclass(frozen=True)
 class Regions:
-    """The names of a shard's rows, as regions.csv holds them, all of one length."""
+    """The names of a shard's rows from regions.csv: one id, state and county per row."""
 
     ids: Sequence[str]
     states: Sequence[str]
@@ -24,13 +24,13 @@ class Rows:
     Attributes
     ----------
     index
-        (n,) the row's place in the run, from 0.
+        (n,) number of the row in the run, from 0.
     labels
-        (n,) its segment's label.
+        (n,) label of its segment.
     distances
-        (n,) Euclidean distance to its segment's centroid.
+        (n,) Euclidean distance to the centroid of its segment.
     components
-        (n, c) largest first.
+        (n, c) kept components, largest first.
     ids, states, counties
         n strings each.
     """
@@ -48,11 +48,11 @@ class Rows:
 
     @property
     def names(self) -> list[str]:
-        """State-County of each row, as people know it."""
+        """State-County of each row."""
         return [f"{state}-{county}" for state, county in zip(self.states, self.counties, strict=True)]
 
     def take(self, chosen: np.ndarray) -> "Rows":
-        """Pick the rows at these places, in that order."""
+        """Return the rows at these positions, in that order."""
         return Rows(
             self.index[chosen],
             self.labels[chosen],
@@ -64,7 +64,7 @@ class Rows:
         )
 
     def join(self, other: "Rows") -> "Rows":
-        """Append the other's rows to these."""
+        """Return these rows followed by the others."""
         return Rows(
             np.concatenate([self.index, other.index]),
             np.concatenate([self.labels, other.labels]),
@@ -76,7 +76,7 @@ class Rows:
         )
 
     def exemplars(self, *, nearest: bool) -> "Rows":
-        """Pick the few rows of each segment that lie nearest to (or farthest from) its centroid."""
+        """Return the rows of each segment that are nearest to its centroid, or farthest from it."""
         sign = 1 if nearest else -1
         order = np.lexsort((self.index, sign * self.distances, self.labels))
         labels = self.labels[order]

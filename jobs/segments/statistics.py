@@ -1,7 +1,7 @@
-"""Everything that segments and report need to know of the rows, in a size that does not grow with them.
+"""Statistics of labeled rows, whose size does not grow with the number of rows.
 
-The Label function reduces its shard to a `SegmentStatistics`; Publish merges them. Only the rows
-themselves (for the map and the table) grow, and they are kept up to `MAX_LISTED_ROWS`.
+Label reduces each shard to a `SegmentStatistics`, and Publish merges them. Only the list of rows for the map and the
+table grows, and it is kept for at most `MAX_LISTED_ROWS` rows.
 """
 
 import io
@@ -17,10 +17,10 @@ from jobs.segments.rows import Regions, Rows
 from jobs.segments.scaling import Scaling
 
 HISTOGRAM_BINS = 50  # the notebook's commute histograms
-SAMPLE_ROWS = 4_096  # silhouettes compare every pair: 4,096 rows take half a second
-MAX_LISTED_ROWS = 100_000  # more make a report that no browser enjoys
+SAMPLE_ROWS = 4_096  # silhouettes compare every pair of rows, which takes half a second for 4,096
+MAX_LISTED_ROWS = 100_000  # browsers become slow with more
 
-_WHOLE_TOLERANCE = 0.01  # float32 features come back from 0..1 with an error of about 1e-7 of their range
+_WHOLE_TOLERANCE = 0.01  # float32 features differ from the original by about 1e-7 of their range
 _FLOAT32_ERROR = 1.2e-7
 
 
@@ -31,21 +31,21 @@ class SegmentStatistics:
     Attributes
     ----------
     counts
-        (k,) rows a segment.
+        (k,) rows per segment.
     sums, squares
         (k, d) sums and sums of squares of the features.
     histogram
         (k, d, HISTOGRAM_BINS) rows in equal bins over 0..1.
     squared_distances
-        (k,) sum of squared distances to the own centroid.
+        (k,) sums of the squared distances of the rows to their centroid.
     whole
-        (d,) True where every value seen was a whole number in original units.
+        (d,) True where every value is a whole number in original units.
     nearest, farthest
         The rows nearest to and farthest from each centroid.
     sample, sample_features
-        An even sample of all rows (the same whatever the shards), and its scaled features.
+        An even sample of all rows, which does not depend on the shards, and its scaled features.
     listed
-        All rows, or None once a run has more than MAX_LISTED_ROWS.
+        All rows, or None if the run has more than MAX_LISTED_ROWS.
     """
 
     counts: np.ndarray
@@ -82,7 +82,7 @@ class SegmentStatistics:
         components
             (n, c) the kept components, largest first.
         labels, distances
-            (n,) as the k-means endpoint answered.
+            (n,) as the k-means endpoint returned them.
         regions
             The rows' names.
         scaling
@@ -90,7 +90,7 @@ class SegmentStatistics:
         clusters
             k, the number of segments.
         first_row
-            The place of the shard's first row in the run.
+            The number of the shard's first row in the run, from 0.
         """
         labels = np.asarray(labels).astype(np.int64)
         rows = Rows(
@@ -126,7 +126,7 @@ class SegmentStatistics:
         Raises
         ------
         ValueError
-            There is no part.
+            If there is no part.
         """
         waiting = iter(parts)
         first = next(waiting, None)
@@ -135,7 +135,7 @@ class SegmentStatistics:
         return reduce(_merge, waiting, first)
 
     def to_bytes(self) -> bytes:
-        """Pack into an .npz; strings as JSON, so that nothing is pickled."""
+        """Serialize to .npz; strings are stored as JSON so that nothing has to be pickled."""
         arrays: dict[str, np.ndarray] = {name: getattr(self, name) for name in _ARRAYS}
         for name in _ROWS:
             rows: Rows | None = getattr(self, name)
@@ -147,7 +147,7 @@ class SegmentStatistics:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Unpack what `to_bytes` packed."""
+        """Read what `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
             for name in _ROWS:
@@ -156,12 +156,12 @@ class SegmentStatistics:
 
     @property
     def rows(self) -> int:
-        """Labeled rows in all."""
+        """Number of labeled rows."""
         return int(self.counts.sum())
 
     @property
     def mean_squared_distance(self) -> float:
-        """Mean squared distance of the rows to their centroids: k-means' own measure."""
+        """Mean squared distance of the rows to their centroids, which k-means minimizes."""
         return float(self.squared_distances.sum() / max(self.rows, 1))
 
 
@@ -207,10 +207,10 @@ def _whole(original: np.ndarray, span: np.ndarray) -> np.ndarray:
 
 
 def _even_sample(index: np.ndarray) -> np.ndarray:
-    """Places of the SAMPLE_ROWS rows with the smallest hash of their index, in row order.
+    """Return the positions of the SAMPLE_ROWS rows with the smallest hashes of their indexes, in row order.
 
-    The hash (splitmix64's finalizer) depends on nothing but the row's place in the run, so merging
-    samples of shards gives the very sample of the whole.
+    The hash (the finalizer of splitmix64) depends only on the index of the row in the run, so merging the samples of
+    shards gives the sample of the whole run.
     """
     if len(index) <= SAMPLE_ROWS:
         return np.argsort(index, kind="stable")

@@ -41,7 +41,7 @@ _POPULATION = re.compile(r"(total_?)?pop(ulation)?(_?\d{4}|_?total)?", re.IGNORE
 
 
 class Kind(Enum):
-    """What a feature's values are."""
+    """What the values of a feature are, which decides their unit and rounding."""
 
     SHARE = "percent"
     MONEY = "dollars"
@@ -52,7 +52,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature as people read it.
+    """A feature in words.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Feature:
     label
         The name in words, such as "Income per capita".
     kind
-        What its values are; decides their unit and rounding.
+        What its values are.
     is_error
-        The column is a margin of error: a property of the survey, not of the place.
+        Whether the column is a margin of error, which describes the survey and not the place.
     """
 
     name: str
@@ -73,13 +73,13 @@ class Feature:
 
     @property
     def words(self) -> str:
-        """The label inside a sentence: lower case, but for names of peoples."""
+        """The label inside a sentence: lower case except for the names of peoples."""
         return " ".join(_cased(word) for word in self.label.split())
 
     def value(self, number: float, *, against: float | None = None) -> str:
         """Write a value with its unit: ``43 %``, ``$32,400``, ``31 min``, ``12,300``.
 
-        `against` is another value it stands beside: both get enough digits to differ.
+        `against` is another value that is shown beside it; both get enough digits to differ.
         """
         if self.kind is Kind.SHARE:
             smallest = min(number, number if against is None else against)
@@ -93,11 +93,11 @@ class Feature:
         return f"{number:.3g}" if abs(number) < 1000 else f"{number:,.0f}"
 
     def exact(self, number: float) -> str:
-        """Write a value for a table of figures: four figures or whole, without a unit."""
+        """Write a value without its unit, with four significant digits, or as a whole number from 1,000."""
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:,.4g}"
 
     def phrase(self, effect: float) -> str:
-        """Say which way the feature departs: "high poverty", "very low income", "long commutes"."""
+        """Say in which direction the feature differs: "high poverty", "very low income", "long commutes"."""
         words = self.words
         tokens = set(words.lower().split())
         up, down = "high", "low"
@@ -114,12 +114,12 @@ class Feature:
 
 
 def describe_feature(name: str, minimum: float, maximum: float, *, whole: bool) -> Feature:
-    """Work out a feature's words and kind from its name and its values' range.
+    """Derive the label and the kind of a feature from its name and the range of its values.
 
     Parameters
     ----------
     minimum, maximum
-        Over all rows, original units.
+        Over all rows, in original units.
     whole
         Whether all values are whole numbers.
     """
@@ -135,7 +135,7 @@ def describe_feature(name: str, minimum: float, maximum: float, *, whole: bool) 
 
 
 def population_feature(features: list[Feature]) -> Feature | None:
-    """Find the column that counts people: a count called population, pop, total_pop, TotalPop, pop2020 ..."""
+    """Return the column that counts people: a count named population, pop, total_pop, TotalPop, pop2020 ..."""
     return next((f for f in features if f.kind is Kind.COUNT and _POPULATION.fullmatch(f.name)), None)
 
 
