@@ -35,6 +35,10 @@ class Limits:
         return {**handler(source), **limits}
 
 
+Clusters = Annotated[int, Limits(ge=2, le=100)] | Literal["auto"]
+"""A number of clusters, or that the run chooses it."""
+
+
 def setting(default: Any, description: str) -> Any:
     """Return a dataclass field with a default and the description for docs/settings.md."""
     metadata = {"description": description}
@@ -74,7 +78,7 @@ class RunParameters:
     variance_to_keep: Annotated[float, Limits(gt=0, le=1)] = setting(
         0.80, "The fewest components are kept that explain at least this share of the variance."
     )
-    clusters: Annotated[int, Limits(ge=2, le=100)] | Literal["auto"] = setting(
+    clusters: Clusters = setting(
         8,
         f"Number of segments; `auto` chooses the elbow of the mean distances for {AUTO_CLUSTERS[0]} to"
         f" {AUTO_CLUSTERS[-1]} segments.",

@@ -124,10 +124,7 @@ class ModelStage(Construct):
             limit_seconds=self._settings.endpoint_timeout_seconds,
             polls=Polls(_USUAL_HOSTING_SECONDS[self._stage], self._settings.poll_seconds),
         )
-        trained = {
-            "training_job": _path("$.training.TrainingJobName"),
-            "artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts"),
-        }
+        trained = {"artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts")}
         launch = self._build_launch("endpoint", awaited, trained)
         describe = describe_task(
             self,

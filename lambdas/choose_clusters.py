@@ -8,6 +8,7 @@ import numpy as np
 
 from contract.layout import RunLayout, Shard
 from contract.names import AUTO_CLUSTERS
+from contract.payloads import ChooseClustersEvent, ChosenClusters
 from jobs.sagemaker import recordio
 from jobs.segments.kmeans import ELBOW_ROWS, choose_k, elbow
 from lambdas.support.runtime import entry_point, settings
@@ -15,7 +16,7 @@ from lambdas.support.storage import Bucket
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: ChooseClustersEvent, _context: Any) -> ChosenClusters:
     """Write elbow.json and return the number of clusters to train with."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from contract.layout import RunLayout, Shard
+from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import labeled_rows, read_regions
@@ -14,8 +15,8 @@ from lambdas.support.storage import Bucket, read_uri
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Write the shard's labeled rows and statistics, and say how many components and rows there are."""
+def handler(event: ShardEvent, _context: Any) -> Labeled:
+    """Write the shard's labeled rows and statistics, and return the number of its rows."""
     files, shard, results = (
         RunLayout(event["run_id"]),
         Shard(**event["shard"]),
@@ -38,4 +39,4 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     results.write(files.statistics_part(shard.part), statistics.to_bytes(), expires=True)
     rows = labeled_rows(regions, components, labels, distances)
     results.write(files.labeled_part(shard.part), rows, "text/csv", expires=True)
-    return {"components": components.shape[1], "rows": shard.rows}
+    return {"rows": shard.rows}

@@ -5,6 +5,7 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from contract.payloads import Launched, LaunchEndpointEvent
 from jobs.sagemaker.requests import endpoint, endpoint_config, model
 from lambdas.support.errors import code_of, message_of
 from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
@@ -14,7 +15,7 @@ from lambdas.support.runtime import client, entry_point, settings
 class EndpointLauncher:
     """Launches endpoints for one event."""
 
-    def __init__(self, event: dict[str, Any]) -> None:
+    def __init__(self, event: LaunchEndpointEvent) -> None:
         self.instance_types = settings().hosting_instance_types
         self._event = event
 
@@ -57,14 +58,7 @@ def _create(kind: str, body: dict[str, Any], run_id: str) -> None:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: LaunchEndpointEvent, _context: Any) -> Launched:
     """Launch ``event["stage"]``'s endpoint and return its name and instance type."""
-    return dict(
-        launch(
-            EndpointLauncher(event),
-            settings(),
-            event["stage"],
-            event["run_id"],
-            redrives_of(event["execution"]),
-        )
-    )
+    redrives = redrives_of(event["execution"])
+    return launch(EndpointLauncher(event), settings(), event["stage"], event["run_id"], redrives)

@@ -4,6 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.payloads import Launched, LaunchTrainingEvent
 from jobs.sagemaker.requests import training_job
 from lambdas.support.errors import code_of
 from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
@@ -13,7 +14,7 @@ from lambdas.support.runtime import client, entry_point, settings
 class TrainingLauncher:
     """Launches training jobs for one event."""
 
-    def __init__(self, event: dict[str, Any]) -> None:
+    def __init__(self, event: LaunchTrainingEvent) -> None:
         self.instance_types = settings().training_instance_types
         self._event = event
 
@@ -56,14 +57,7 @@ class TrainingLauncher:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: LaunchTrainingEvent, _context: Any) -> Launched:
     """Launch ``event["stage"]``'s training job and return its name and instance type."""
-    return dict(
-        launch(
-            TrainingLauncher(event),
-            settings(),
-            event["stage"],
-            event["run_id"],
-            redrives_of(event["execution"]),
-        )
-    )
+    redrives = redrives_of(event["execution"])
+    return launch(TrainingLauncher(event), settings(), event["stage"], event["run_id"], redrives)

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from contract.layout import RunLayout
 from contract.names import AUTO_CLUSTERS
+from contract.payloads import Prepared, PrepareEvent, Source
 from jobs.census.prepare import prepare
 from jobs.census.problems import InvalidCensus, Problem
 from lambdas.support.errors import code_of
@@ -31,7 +32,7 @@ class S3Sink:
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: PrepareEvent, _context: Any) -> Prepared:
     """Write the prepared files of exactly the object version that triggered the run, and say how much there is."""
     files, source, results = RunLayout(event["run_id"]), event["input"], settings().results_bucket
     clusters = settings().clusters
@@ -49,12 +50,11 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     return {
         "rows": prepared.rows_kept,
         "features": len(prepared.features),
-        "shards": len(prepared.shards),
         "shards_key": files.shards,
     }
 
 
-def _open(source: dict[str, Any]) -> Any:
+def _open(source: Source) -> Any:
     try:
         return reader(source["bucket"], source["key"], source["version_id"])
     except ClientError as error:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from contract.layout import RunLayout, Shard
+from contract.payloads import Projected, ShardEvent
 from jobs.sagemaker import recordio
 from jobs.segments.pca import PcaModel
 from lambdas.support.inference import infer
@@ -11,8 +12,8 @@ from lambdas.support.storage import Bucket, read_uri
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Write the shard's kept components, and say how many there are."""
+def handler(event: ShardEvent, _context: Any) -> Projected:
+    """Write the shard's kept components, and return their number."""
     files, shard, results = (
         RunLayout(event["run_id"]),
         Shard(**event["shard"]),
@@ -22,4 +23,4 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     (projections,) = infer(event["endpoint"], results.read(files.train_part(shard.part)), shard, "projection")
     kept = model.leading_components(projections, model.components_to_keep(settings().variance_to_keep))
     results.write(files.projected_part(shard.part), recordio.encode(kept), expires=True)
-    return {"components": kept.shape[1], "rows": shard.rows}
+    return {"components": kept.shape[1]}

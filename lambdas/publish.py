@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract.layout import LATEST, RunLayout, Shard
+from contract.payloads import PublishEvent
 from jobs.run.announcement import Announcement
 from jobs.run.publication import LabeledRun, publish
 from lambdas.support.errors import named_error
@@ -16,7 +17,7 @@ _JSON = "application/json"
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: PublishEvent, _context: Any) -> dict[str, Any]:
     """Write the result files, then replace latest.json, and at last announce the run."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]

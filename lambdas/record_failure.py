@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.layout import RunLayout
+from contract.payloads import RecordFailureEvent, Resumption, StateError
 from jobs.run.failure import describe_failure, notify
 from lambdas.support.errors import named_error
 from lambdas.support.launching import redrives_of
@@ -20,7 +21,7 @@ from lambdas.support.storage import Bucket
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: RecordFailureEvent, _context: Any) -> Resumption:
     """Write failure.json, notify, and raise the first error; after a redrive, return the phase to resume at."""
     recorded = event["failure"]
     if redrives_of(event["execution"]) > redrives_of(recorded["execution"]):
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     raise named_error(failure["error"], failure["cause"])
 
 
-def _first_error(error: dict[str, Any], execution_arn: str) -> dict[str, Any]:
+def _first_error(error: StateError, execution_arn: str) -> StateError:
     """Return the error of the shard that failed first if the state machine only knows that shards failed."""
     if error.get("Error") != "States.ExceedToleratedFailureThreshold":
         return error
@@ -48,7 +49,7 @@ def _first_error(error: dict[str, Any], execution_arn: str) -> dict[str, Any]:
         return error
 
 
-def _error_of_first_shard(execution_arn: str) -> dict[str, Any] | None:
+def _error_of_first_shard(execution_arn: str) -> StateError | None:
     states = client("stepfunctions")
     newest = sorted(states.list_map_runs(executionArn=execution_arn)["mapRuns"], key=itemgetter("startDate"))[-1]
     failed = states.list_executions(mapRunArn=newest["mapRunArn"], statusFilter="FAILED")["executions"]

@@ -1,58 +1,97 @@
-"""Start one execution for each object version that lands in the incoming bucket.
+"""Start one execution for each object version in the incoming bucket.
 
-The execution's name is derived from the object version: a repeated event finds it taken and starts nothing. A
-deliberate second run is a manual event ``{"bucket", "key", "rerun": "r2"}``, with ``version_id`` for an older version.
+The execution's name is derived from the object version, so a repeated event finds the name taken and starts nothing. A
+person starts another run of the same version with the event ``{"key": "incoming/<name>.csv", "rerun": "r2"}``, to which
+``version_id`` adds an older version.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+import re
+import reprlib
+from typing import Any, Never
 
 from contract.layout import INCOMING_PREFIX, run_id
+from contract.payloads import Skipped, Source, Started
 from lambdas.support.errors import named_error
 from lambdas.support.runtime import client, entry_point, logger, settings
 
-
-@dataclass(frozen=True)
-class Source:
-    """One version of an object."""
-
-    bucket: str
-    key: str
-    version_id: str | None
-    etag: str
-    size: int
-
-    @classmethod
-    def of_event(cls, event: dict[str, Any]) -> "Source":
-        """Read EventBridge's "Object Created", or look up what a manual event names."""
-        if "detail" in event:
-            found = event["detail"]["object"]
-            bucket = event["detail"]["bucket"]["name"]
-            return cls(bucket, found["key"], found.get("version-id"), found["etag"].strip('"'), found["size"])
-        bucket, key = event.get("bucket", settings().incoming_bucket), event.get("key", "")
-        if not key.startswith(INCOMING_PREFIX):
-            raise named_error("InvalidEvent", f"key is {key!r}; expected one that starts with {INCOMING_PREFIX!r}")
-        version = {"VersionId": event["version_id"]} if event.get("version_id") else {}
-        head = client("s3").head_object(Bucket=bucket, Key=key, **version)
-        return cls(bucket, key, head.get("VersionId"), head["ETag"].strip('"'), head["ContentLength"])
+_EXPECTED = (
+    f'expected an S3 "Object Created" event from EventBridge, or {{"key": "{INCOMING_PREFIX}<name>.csv"}} with'
+    ' "bucket", "version_id" and "rerun" as needed'
+)
+_MAX_KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Start the run of the event's object version, once."""
-    source = Source.of_event(event)
-    if source.key.endswith("/"):
-        return {"skipped": f"{source.key} is a folder marker"}
-    name = run_id(source.bucket, source.key, source.version_id or source.etag, event.get("rerun"))
+def handler(event: Any, _context: Any) -> Started | Skipped:
+    """Start the run of the event's object version, once.
+
+    Raises
+    ------
+    InvalidEvent
+        If the event does not name an object that can start a run.
+    """
+    if not isinstance(event, dict):
+        _refuse(f"the event is {reprlib.repr(event)}; {_EXPECTED}")
+    source = _announced(event) if "detail" in event else _requested(event)
+    if source["key"].endswith("/"):
+        return {"skipped": f"{source['key']} is a folder marker"}
+    try:
+        name = run_id(source["bucket"], source["key"], source["version_id"] or source["etag"], event.get("rerun"))
+    except (TypeError, ValueError) as error:
+        _refuse(str(error))
     states = client("stepfunctions")
     try:
         started = states.start_execution(
             stateMachineArn=settings().state_machine_arn,
             name=name,
-            input=json.dumps({"run_id": name, "input": asdict(source)}),
+            input=json.dumps({"run_id": name, "input": source}),
         )
     except states.exceptions.ExecutionAlreadyExists:
         logger.info("already started", run_id=name)
         return {"run_id": name, "started": False}
     return {"run_id": name, "started": True, "execution_arn": started["executionArn"]}
+
+
+def _announced(event: dict[str, Any]) -> Source:
+    """Return the object of an "Object Created" event.
+
+    Not read through Powertools' S3EventBridgeNotificationEvent: its ``key`` replaces a plus sign by a space, though
+    EventBridge does not encode keys, and its ``version_id`` requires a versioned bucket.
+    """
+    try:
+        bucket, created = event["detail"]["bucket"]["name"], event["detail"]["object"]
+        etag, size = created["etag"].strip('"'), int(created["size"])
+        version_id = created.get("version-id")
+        return Source(bucket=bucket, key=_checked(created["key"]), version_id=version_id, etag=etag, size=size)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        _refuse(f"the event's detail is {reprlib.repr(event['detail'])}; {_EXPECTED}")
+
+
+def _requested(event: dict[str, Any]) -> Source:
+    """Return the object that a person's event names, as S3 describes it."""
+    bucket, key = event.get("bucket", settings().incoming_bucket), _checked(event.get("key"))
+    version = {"VersionId": event["version_id"]} if event.get("version_id") else {}
+    for name, value in {"bucket": bucket, **version}.items():
+        if not isinstance(value, str):
+            _refuse(f"{name} is {reprlib.repr(value)}; {_EXPECTED}")
+    head = client("s3").head_object(Bucket=bucket, Key=key, **version)
+    etag, size = head["ETag"].strip('"'), head["ContentLength"]
+    return Source(bucket=bucket, key=key, version_id=head.get("VersionId"), etag=etag, size=size)
+
+
+def _checked(key: Any) -> str:
+    """Return a key that can start a run."""
+    shown = reprlib.repr(key)
+    if not isinstance(key, str) or not key.startswith(INCOMING_PREFIX):
+        _refuse(f"key is {shown}; expected one that starts with {INCOMING_PREFIX!r}; {_EXPECTED}")
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        _refuse(f"key is {shown} and has {len(key.encode()):,} bytes; S3 allows at most {_MAX_KEY_BYTES:,}")
+    if _CONTROL_CHARACTER.search(key):
+        _refuse(f"key is {shown}, with a control character; rename the object")
+    return key
+
+
+def _refuse(message: str) -> Never:
+    raise named_error("InvalidEvent", message)

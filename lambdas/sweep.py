@@ -10,12 +10,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG
+from contract.payloads import Swept
 from lambdas.support.leftovers import Resource, find, remove, tags_of
 from lambdas.support.runtime import client, count, entry_point, logger, settings
 
 
 @entry_point
-def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(_event: dict[str, Any], _context: Any) -> Swept:
     """Remove what no running execution owns, and say what was found and what is still pending.
 
     Each run's leftovers are removed for themselves: one that can't be removed keeps no other run's.

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract.names import RUN_TAG, resource_name
+from contract.payloads import Remaining, TeardownEvent
 from lambdas.support.errors import named_error
 from lambdas.support.leftovers import find, remove, tags_of
 from lambdas.support.runtime import count, entry_point, settings
 
 
 @entry_point
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: TeardownEvent, _context: Any) -> Remaining:
     """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
     name = resource_name(settings().deployment_id, event["run_id"], event["stage"])
     # Not all that starts so: a re-run called "pca" has names that begin with those of the run it repeats.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from contract.layout import RunLayout
+from contract.payloads import StateError
 from contract.run_settings import RunSettings
 from jobs.run.notification import Notification
 
@@ -26,7 +27,7 @@ class Failure(TypedDict):
     execution: str
 
 
-def describe_failure(state: Mapping[str, Any], error: Mapping[str, str]) -> Failure:
+def describe_failure(state: Mapping[str, Any], error: StateError) -> Failure:
     """Describe a failure by what the state machine recorded of it.
 
     Parameters

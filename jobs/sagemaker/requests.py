@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.layout import RunLayout
 from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG, Stage, resource_name
-from contract.run_settings import RunSettings
+from contract.run_settings import Clusters, RunSettings
 
 RECORDIO = "application/x-recordio-protobuf"
 
@@ -24,7 +24,9 @@ def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, 
     ]
 
 
-def hyperparameters(settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: int) -> dict[str, str]:
+def hyperparameters(
+    settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: Clusters
+) -> dict[str, str]:
     """Return a stage's hyperparameters, all strings as the API wants them.
 
     Parameters
@@ -34,7 +36,7 @@ def hyperparameters(settings: RunSettings, stage: Stage, *, rows: int, features:
     features
         The dimension of a row.
     clusters
-        k, for the k-means stage.
+        k, for the k-means stage, to which ``auto`` never comes: the chosen number has replaced it.
     """
     if stage == "pca":
         per_instance = max(1, rows // settings.training_instance_count)
@@ -64,7 +66,7 @@ def training_job(
     instance_type: str,
     rows: int,
     features: int,
-    clusters: int,
+    clusters: Clusters,
 ) -> dict[str, Any]:
     """Return the body of CreateTrainingJob."""
     files = RunLayout(run_id)

@@ -6,11 +6,12 @@ can never be reused: each further attempt (another instance type, or after a red
 
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 from botocore.exceptions import ClientError
 
 from contract.names import CAPACITY_MESSAGES, RUN_TAG, Stage, resource_name
+from contract.payloads import Execution, Launched
 from contract.run_settings import RunSettings
 from lambdas.support.errors import code_of, message_of, named_error
 from lambdas.support.runtime import client, logger
@@ -53,25 +54,25 @@ class Launcher(Protocol):
         """Launch an attempt."""
 
 
-def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str, redrives: int) -> dict[str, str]:
-    """Launch a resource, or find it launched.
+def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str, redrives: int) -> Launched:
+    """Launch a resource, or return the one that an earlier call launched.
 
     Parameters
     ----------
     redrives
-        How often the execution was redriven: each allows one more attempt after a failed one.
+        How often the execution was redriven: each redrive allows one more attempt after a failed one.
 
     Returns
     -------
-    dict
-        ``name`` and ``instance_type`` of the attempt that is under way, finished, or failed for good.
+    Launched
+        The attempt that is in progress, has finished, or has failed for good.
 
     Raises
     ------
     ResourceLimitExceeded
-        When the account's quota allows none of the instance types.
+        If the account's quotas allow none of the instance types.
     InsufficientCapacity
-        When AWS has none of them to give.
+        If AWS has no capacity for any of them.
     """
     wanted = list(launcher.instance_types)
     refusal = named_error("InsufficientCapacity", f"no capacity for any of {', '.join(wanted)}")
@@ -105,7 +106,7 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
     raise AssertionError("count() never ends")
 
 
-def redrives_of(execution: dict[str, Any]) -> int:
+def redrives_of(execution: Execution) -> int:
     """Return how often an execution was redriven, from the context object's ``$$.Execution``."""
     return int(execution.get("RedriveCount", 0))
 

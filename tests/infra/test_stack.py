@@ -1,6 +1,9 @@
 """What the stack is made of: buckets, functions, trigger, janitor, notifications, encryption."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +14,13 @@ from contract.names import ARTIFACT_TAG, METRICS_NAMESPACE
 from contract.run_settings import VARIABLE, RunSettings
 from infra.functions import function_specs
 from infra.settings import Settings
-from lambdas.support.runtime import count as count_metrics
 from tests.infra.synthesis import BUDGET, KMS, ROOT, new_stack, resources, template_of
 
+_COUNT_ONE_LEAK = """
+from lambdas.support.runtime import count, entry_point
+from tests.unit.lambdas.test_start_run import CONTEXT
+entry_point(lambda event, context: count(LeaksFound=1))({}, CONTEXT)
+"""
 HANDLERS = {spec.name for spec in function_specs(Settings())}
 
 
@@ -189,20 +196,23 @@ class TestNotifications:
             assert len(alarm["Properties"]["AlarmActions"]) == 1
             assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
 
-    def test_alarms_watch_the_very_metrics_that_functions_write(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_alarms_watch_the_very_metrics_that_functions_write(self) -> None:
         alarm = next(
             each["Properties"]
             for each in resources(template_of(), "AWS::CloudWatch::Alarm").values()
             if each["Properties"].get("MetricName") == "LeaksFound"
         )
         function = next(iter(resources(template_of(), "AWS::Lambda::Function").values()))["Properties"]
-        for name, value in function["Environment"]["Variables"].items():
-            if isinstance(value, str):
-                monkeypatch.setenv(name, value)
-        count_metrics(LeaksFound=1)
-        written = json.loads(capsys.readouterr().out)
+        variables = {k: v for k, v in function["Environment"]["Variables"].items() if isinstance(v, str)}
+        finished = subprocess.run(
+            [sys.executable, "-c", _COUNT_ONE_LEAK],
+            cwd=ROOT,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (written,) = (line for line in map(json.loads, finished.stdout.splitlines()) if "_aws" in line)
         (directive,) = written["_aws"]["CloudWatchMetrics"]
         dimensions = {name: written[name] for name in directive["Dimensions"][0]}
         assert alarm["Namespace"] == directive["Namespace"] == METRICS_NAMESPACE

@@ -1,0 +1,198 @@
+"""What the state machine sends to each handler, and what the handler returns.
+
+A test compares these types with the definition that is synthesized, so a field that is renamed on one side only fails
+that test. Field names in capitals are those of SageMaker's and Step Functions' own documents.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+from contract.names import Stage
+
+
+class Source(TypedDict):
+    """The version of an object that a run reads."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    etag: str
+    size: int
+    """In bytes."""
+
+
+class Execution(TypedDict):
+    """The state machine's context object ``$$.Execution``.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+    """
+
+    Id: str
+    """The execution's ARN."""
+    RedriveCount: NotRequired[int]
+
+
+class ShardItem(TypedDict):
+    """One item of shards.json, as :class:`contract.layout.Shard` describes it."""
+
+    part: str
+    rows: int
+    first_row: int
+    regions_start: int
+    regions_end: int
+
+
+class Started(TypedDict):
+    """The run of an object version; ``started`` is false if the run existed already."""
+
+    run_id: str
+    started: bool
+    execution_arn: NotRequired[str]
+
+
+class Skipped(TypedDict):
+    """Why an object starts no run."""
+
+    skipped: str
+
+
+class PrepareEvent(TypedDict):
+    """The object version to prepare."""
+
+    run_id: str
+    input: Source
+
+
+class Prepared(TypedDict):
+    """The size of the prepared data, and the key of shards.json."""
+
+    rows: int
+    features: int
+    shards_key: str
+
+
+class LaunchEvent(TypedDict):
+    """The stage of a run for which something is launched."""
+
+    stage: Stage
+    run_id: str
+    execution: Execution
+
+
+class LaunchTrainingEvent(LaunchEvent):
+    """The training data's dimensions; ``clusters`` is sent only if the run chose their number itself."""
+
+    rows: int
+    features: int
+    clusters: NotRequired[int]
+
+
+class LaunchEndpointEvent(LaunchEvent):
+    """The S3 URI of the model to host."""
+
+    artifacts: str
+
+
+class Launched(TypedDict):
+    """The training job or endpoint that was launched, or found launched."""
+
+    name: str
+    instance_type: str
+
+
+class ShardEvent(TypedDict):
+    """One shard for one endpoint; ``artifacts`` is the S3 URI of the endpoint's model."""
+
+    run_id: str
+    endpoint: str
+    artifacts: str
+    shard: ShardItem
+
+
+class Projected(TypedDict):
+    """The number of components that were kept."""
+
+    components: int
+
+
+class Labeled(TypedDict):
+    """The number of rows that were labeled."""
+
+    rows: int
+
+
+class ChooseClustersEvent(TypedDict):
+    """The run for which to choose the number of clusters."""
+
+    run_id: str
+
+
+class ChosenClusters(TypedDict):
+    """The number of clusters to train with."""
+
+    clusters: int
+
+
+class PublishEvent(TypedDict):
+    """Both stages' training jobs and endpoints as SageMaker describes them, and what launched the endpoints."""
+
+    run_id: str
+    input: Source
+    execution: Execution
+    pca_training: dict[str, Any]
+    pca_endpoint: dict[str, Any]
+    pca_hosting_launch: Launched
+    kmeans_training: dict[str, Any]
+    kmeans_endpoint: dict[str, Any]
+    kmeans_hosting_launch: Launched
+
+
+class StateError(TypedDict):
+    """An error as Step Functions gives it to a Catch."""
+
+    Error: str
+    Cause: NotRequired[str]
+
+
+class NotedFailure(TypedDict):
+    """The first error of a run; ``cleanup`` is the error of the clean-up that followed, if that failed too."""
+
+    phase: str
+    error: StateError
+    execution: Execution
+    cleanup: NotRequired[StateError]
+
+
+class RecordFailureEvent(TypedDict):
+    """The failure to record."""
+
+    run_id: str
+    input: Source
+    failure: NotedFailure
+    execution: Execution
+
+
+class Resumption(TypedDict):
+    """The phase at which a redriven run resumes."""
+
+    phase: str
+
+
+class TeardownEvent(TypedDict):
+    """The stage to tear down; ``started`` is when the teardown began, in ISO 8601."""
+
+    run_id: str
+    stage: Stage
+    started: str
+
+
+class Remaining(TypedDict):
+    """The resources that still exist."""
+
+    pending: list[str]
+
+
+class Swept(TypedDict):
+    """The resources that no running execution owns, and those of them that still exist."""
+
+    found: list[str]
+    pending: list[str]
