@@ -13,6 +13,7 @@ CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHO
 RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
 DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
+MUTANTS := .venv-mutants
 
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
@@ -22,7 +23,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
-	bench audit docs format clean
+	bench audit docs format clean coverage mutants nightly
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +113,23 @@ permissions: setup ## Granted, used and refused, per role, over runs of every ki
 		tests/local/test_janitor.py tests/local/test_redrive.py tests/local/test_refusals.py
 	@$(BIN)/python -m local.permissions build/decisions
 
+# Functions, training jobs and endpoints run in processes of their own, which coverage follows too.
+coverage: setup ## How much of the code the tests run, and which lines they don't
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q tests/unit tests/infra tests/embedded_aws $(if $(ALL),tests/local)
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report
+
+$(MUTANTS)/.ready: requirements-mutants.txt
+	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
+	@$(MUTANTS)/bin/pip install -q --disable-pip-version-check -r requirements-mutants.txt
+	@touch $@
+
+mutants: setup $(MUTANTS)/.ready ## How many small faults in jobs, contract and lambdas the unit tests notice
+	@$(MUTANTS)/bin/python -m tools.mutants
+
+nightly: test mutants ## What takes too long for every change
+	@$(MAKE) --no-print-directory coverage ALL=1
+
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
@@ -140,4 +158,4 @@ docs: setup ## Write the documents that are generated
 	@$(BIN)/python -m infra.diagram
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) node_modules cdk.out build .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build .local results out jobs/vendor

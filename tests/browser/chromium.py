@@ -1,11 +1,15 @@
-"""Headless Chromium, Debian's or whatever CHROMIUM names: a browser that talks to nobody."""
+"""Headless Chromium that connects to nothing: an installed one, or the one that npm installs for the tests."""
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.reference import PROJECT
 
 FLAGS = [
     "--no-sandbox",
@@ -18,9 +22,15 @@ FLAGS = [
 ]
 
 
+@cache
 def executable() -> str | None:
-    """Where Chromium is, or None."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    """Return the path of Chromium, or None: what CHROMIUM names, an installed one, or npm's, which it unpacks."""
+    installed = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if installed or not (PROJECT / "node_modules" / "@sparticuz" / "chromium").is_dir():
+        return installed
+    code = 'import("@sparticuz/chromium").then(async found => console.log(await found.default.executablePath()))'
+    unpacked = subprocess.run(["node", "-e", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return unpacked.stdout.strip()
 
 
 @contextmanager

@@ -15,7 +15,9 @@ from tests.browser.sample_report import sample_report
 from tests.census_run import report_of
 from tests.unit.jobs.report.test_report import EVIL, tracts
 
-pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium here (apt-get install chromium)")
+pytestmark = pytest.mark.skipif(
+    executable() is None, reason="there is no Chromium; `make setup` installs one, or set CHROMIUM=path"
+)
 
 Scheme = Literal["light", "dark"]
 
