@@ -10,7 +10,7 @@ from embedded_aws.cloud.deploy import deploy
 from embedded_aws.cloud.instance import Cloud
 from local import synthetic_census as sample
 from local.follow import Follower, Snapshot
-from local.session import Stack
+from local.stack import Stack
 from local.synth import synth
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.execution import execution
-from local.session import Stack
+from local.stack import Stack
 
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000

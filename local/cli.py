@@ -1,47 +1,48 @@
-# ruff: noqa: PLC0415 - commands import what they need: --help must not wait for boto3 and pandas
-"""The command line: the whole stack on this machine, from a census CSV to labeled counties."""
+# ruff: noqa: PLC0415 - commands import what they need, because --help must not wait for boto3 and pandas
+"""The command line, which runs the whole stack on this machine."""
 
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from local.errors import Trouble, unforeseen
+from local.errors import UserError, explain_unexpected
+from local.terminal import abandon_output, degrade_output, print_line
 
 if TYPE_CHECKING:
     from local.results import RunFiles
     from local.session import Options
 
 INTERRUPTED = 130
-TERMINATED = 143
+"""The exit code after Ctrl-C; a shell reports 128 plus the number of the signal."""
 UP_PORT = 4566
 COMMAND_VARIABLE = "CENSUS_COMMAND"
 
 app = typer.Typer(
-    # A shell completes a command by its name, and "python -m local" isn't one: bin/census is.
+    # A shell completes the arguments of a command by its name: `census` is a name, `python -m local` is not.
     add_completion=COMMAND_VARIABLE in os.environ,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""
-Turn a census CSV into labeled counties, on this machine, with no AWS account.
+Turn a census CSV into labeled counties, on this machine, without an AWS account.
 
-The stack that `npx cdk deploy` puts into an account is deployed into an embedded AWS here: the same template, Lambdas,
-state machine and permissions. SageMaker's PCA and k-means are stood in for by twins.
+The stack that `npx cdk deploy` deploys into an account is deployed into an embedded AWS: the same template, functions,
+state machine and permissions. The embedded AWS has its own implementation of SageMaker's PCA and k-means.
 
-Start with `python -m local run`: it makes up a synthetic census, runs it through everything, and says where the
+Start with `python -m local run`, which generates a synthetic census, runs it through the stack, and prints where the
 results are.
 """,
 )
-runs_app = typer.Typer(no_args_is_help=True, help="Look into the runs of the embedded AWS that `up` started.")
+runs_app = typer.Typer(no_args_is_help=True, help="Inspect the runs of the embedded AWS that `up` started.")
 app.add_typer(runs_app, name="runs")
 
 
@@ -49,7 +50,7 @@ Pace = Annotated[
     str,
     typer.Option(
         metavar="PACE",
-        help="How long SageMaker takes: `recorded*0.01` for a recorded run's times in a hundredth of the time, or "
+        help="How long SageMaker takes: `recorded*0.01` for one hundredth of the times of a recorded run, or "
         "`training=2,hosting=5` in seconds. Default: a fraction of a second each.",
         rich_help_panel="The embedded AWS",
     ),
@@ -59,7 +60,7 @@ Faults = Annotated[
     typer.Option(
         "--fault",
         metavar="SPEC",
-        help="What goes wrong, as `Operation[@name]:fault[=value][*times]`, such as `CreateEndpoint:throttle*3`. "
+        help="A fault to inject, as `Operation[@name]:fault[=value][*times]`, such as `CreateEndpoint:throttle*3`. "
         "Can be repeated.",
         rich_help_panel="The embedded AWS",
     ),
@@ -76,21 +77,24 @@ Settings = Annotated[
 Port = Annotated[
     int,
     typer.Option(
-        min=0, max=65535, help="Port of 127.0.0.1 to listen on; 0 takes a free one.", rich_help_panel="The embedded AWS"
+        min=0,
+        max=65535,
+        help="Port of 127.0.0.1 to listen on; 0 selects a free one.",
+        rich_help_panel="The embedded AWS",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `status` lists it.")]
-FromRun = Annotated[str | None, typer.Option("--run", help="The run to look into; default: the latest.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, as `status` lists it.")]
+FromRun = Annotated[str | None, typer.Option("--run", help="The run to use; default: the latest.")]
 FromDir = Annotated[
-    Path | None, typer.Option("--dir", help="A folder with a run's results, such as `results/<run id>`.")
+    Path | None, typer.Option("--dir", help="A folder with the results of a run, such as `results/<run id>`.")
 ]
 
 
 @app.command()
-def run(  # noqa: PLR0917 - typer passes them by name
+def run(  # noqa: PLR0917 - typer passes arguments by name
     csv: Annotated[
-        Path | None, typer.Argument(metavar="[CSV]", help="A census CSV; default: a synthetic census is made up.")
+        Path | None, typer.Argument(metavar="[CSV]", help="A census CSV; default: a generated, synthetic census.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to copy the result files; default: `results/<run id>`.")
@@ -104,8 +108,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
 ) -> None:
     """Run one CSV through the stack and show its segments.
 
-    Starts an embedded AWS of its own, deploys the stack, uploads the CSV, follows the run, copies the results, makes
-    sure that nothing is left in SageMaker, and stops everything. Ctrl-C stops it too, and leaves nothing running.
+    Starts a separate embedded AWS, deploys the stack, uploads the CSV, follows the run, copies the results, checks
+    that nothing is left in SageMaker, and stops everything. Ctrl-C also stops everything.
 
     **Examples**
 
@@ -115,11 +119,11 @@ def run(  # noqa: PLR0917 - typer passes them by name
 
     `python -m local run --fault CreateEndpoint:throttle*3 --pace recorded*0.01`
     """
-    from local.rehearsal import rehearse
+    from local.single_run import run_csv
 
-    with _telling(as_json=as_json):
+    with _reporting_errors(as_json=as_json):
         options = _options(port, pace, fault, settings)
-        rehearse(csv, out, options, telling="json" if as_json else "quiet" if quiet else "full")
+        run_csv(csv, out, options, output="json" if as_json else "quiet" if quiet else "full")
 
 
 @app.command()
@@ -133,51 +137,51 @@ def up(
         typer.Option(
             "--detach/--follow",
             "-d/-f",
-            help="Return once it is up, or stay and tell of each run. Default: stay on a terminal.",
+            help="Return once it is running, or stay and report each run. Default: stay if the output is a terminal.",
         ),
     ] = None,
 ) -> None:
     """Keep the embedded AWS running, with the stack deployed in it.
 
-    Prints the bucket to copy CSVs into, and writes `.local/env`: source it, and any AWS client talks to this AWS.
-    On a terminal it stays and tells of each run as CSVs arrive, and Ctrl-C stops everything. With `--detach`, or
-    where the output isn't a terminal, it returns, and `python -m local down` stops it.
+    Prints the bucket to copy CSVs to, and writes `.local/env`; source that file, and any AWS client uses this AWS.
+    On a terminal, the command stays and reports each run, and Ctrl-C stops everything. With `--detach`, or if the
+    output is not a terminal, the command returns, and `python -m local down` stops the embedded AWS.
 
     **Example**
 
     `python -m local up --detach && . .local/env && aws s3 cp census.csv s3://BUCKET/incoming/`
     """
-    from local.running_cloud import bring_up
+    from local.persistent import start_up
 
-    with _telling():
+    with _reporting_errors():
         stay = sys.stdout.isatty() if detach is None else not detach
-        bring_up(_options(port, pace, fault, settings), stay=stay)
+        start_up(_options(port, pace, fault, settings), stay=stay)
 
 
 @app.command()
 def down() -> None:
-    """Stop the embedded AWS that `up` started. Everything in it is gone; results that were copied stay."""
-    from local.running_cloud import take_down
+    """Stop the embedded AWS that `up` started. Its contents are deleted; copied results stay."""
+    from local.persistent import shut_down
 
-    with _telling():
-        typer.echo("stopped" if take_down() else "nothing is running")
+    with _reporting_errors():
+        print_line("stopped" if shut_down() else "nothing is running")
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say whether the embedded AWS is up, and list its runs."""
-    from local.running_cloud import tell_status
+    """Show whether the embedded AWS is running, and list its runs."""
+    from local.persistent import print_status
 
-    with _telling(as_json=as_json):
-        tell_status(as_json=as_json)
+    with _reporting_errors(as_json=as_json):
+        print_status(as_json=as_json)
 
 
 @runs_app.command("show")
 def runs_show(run_id: RunId, as_json: AsJson = False) -> None:
-    """Show one run: its steps, its segments, or why it failed."""
-    from local.running_cloud import show_run
+    """Show the steps of a run and its segments, or why it failed."""
+    from local.persistent import show_run
 
-    with _telling(as_json=as_json):
+    with _reporting_errors(as_json=as_json):
         show_run(run_id, as_json=as_json)
 
 
@@ -186,14 +190,16 @@ def report(
     run_id: RunId,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Say where a run's report is, fetching it first if need be; with `--open`, open it in the browser."""
-    from local.running_cloud import results_of
+    """Print the path of a run's report, copying it first if necessary; with `--open`, open it in the browser."""
+    from local.persistent import results_of
 
-    with _telling():
+    with _reporting_errors():
         path = (results_of(run_id).directory / "report.html").resolve()
         if not path.exists():
-            raise Trouble(f"{run_id} has no report: it hasn't succeeded (python -m local runs show {run_id})")
-        typer.echo(path)
+            raise UserError(
+                f"{run_id} has no report because it did not succeed; see: python -m local runs show {run_id}"
+            )
+        print_line(str(path))
         if open_it:
             typer.launch(path.as_uri())
 
@@ -204,34 +210,34 @@ def explain(
     run_id: FromRun = None,
     directory: FromDir = None,
 ) -> None:
-    """Say why a county is in its segment.
+    """Explain why a county is in its segment.
 
     **Example**
 
     `python -m local explain "California-San Francisco"`
     """
-    from local.explanations import explain_county
+    from local.counties import explain_county
 
-    with _telling():
+    with _reporting_errors():
         explain_county(_results(run_id, directory), county)
 
 
 @app.command()
 def compare(
     county: Annotated[str, typer.Argument(metavar="COUNTY", help="`State-County`, or the region's id.")],
-    other: Annotated[str, typer.Argument(metavar="COUNTY", help="Another.")],
+    other: Annotated[str, typer.Argument(metavar="COUNTY", help="Another county.")],
     run_id: FromRun = None,
     directory: FromDir = None,
 ) -> None:
-    """Lay two counties side by side.
+    """Compare two counties side by side.
 
     **Example**
 
     `python -m local compare "California-San Francisco" "Alabama-Autauga"`
     """
-    from local.explanations import compare_counties
+    from local.counties import compare_counties
 
-    with _telling():
+    with _reporting_errors():
         compare_counties(_results(run_id, directory), county, other)
 
 
@@ -239,84 +245,102 @@ def compare(
 def sample(
     out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("synthetic-census.csv"),
     rows: Annotated[
-        int | None, typer.Option(min=1, help="This many invented tracts instead of the 3,220 counties.")
+        int | None, typer.Option(min=1, help="Write this many generated tracts instead of the 3,220 counties.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 2015,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers; the same seed gives the same file.")] = 2015,
 ) -> None:
-    """Write a synthetic census: real county names, invented figures, eight planted segments.
+    """Write a synthetic census: real county names, generated figures, eight planted segments.
 
     **Example**
 
     `python -m local sample --rows 1000000 --out tracts.csv`
     """
-    from local import synthetic_census as synthetic
+    from local import synthetic_census
 
-    with _telling():
+    with _reporting_errors():
         try:
-            synthetic.write(out, rows=rows, seed=seed)
+            synthetic_census.write(out, rows=rows, seed=seed)
         except OSError as error:
-            raise Trouble(f"can't write {out}: {error.strerror or error}") from error
-        typer.echo(f"{out}: {synthetic.NOTE}")
+            raise UserError(f"cannot write {out}: {error.strerror or error}") from error
+        print_line(f"{out}: {synthetic_census.NOTE}")
 
 
 def main() -> None:
-    """Run the command line; SIGTERM stops it as Ctrl-C does, with everything that it started."""
-    signal.signal(signal.SIGTERM, _terminate)
-    app(prog_name=os.environ.get(COMMAND_VARIABLE, "python -m local"))
+    """Run the command line.
+
+    SIGTERM and SIGHUP, which a closed terminal sends, stop it as Ctrl-C does, with everything that it started.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, so that the command goes on
+            signal.signal(number, _terminate)
+    degrade_output()
+    try:
+        app(prog_name=os.environ.get(COMMAND_VARIABLE, "python -m local"))
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            abandon_output()
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated(number)
 
 
 @contextmanager
-def _telling(*, as_json: bool = False) -> Iterator[None]:
-    """Tell of trouble in one line and an exit code, never in a traceback."""
+def _reporting_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Report an error as one line and an exit code instead of a traceback."""
     try:
         yield
+        sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
-        _fail(Trouble("interrupted; nothing that this command started is left running"), as_json=as_json)
-        raise typer.Exit(TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED) from None
-    except Trouble as trouble:
-        _fail(trouble, as_json=as_json)
-        raise typer.Exit(trouble.exit_code) from None
+        code = interrupt.exit_code if isinstance(interrupt, _Terminated) else INTERRUPTED
+        error = UserError("interrupted; nothing that this command started is left running", exit_code=code)
+    except UserError as user_error:
+        error = user_error
     except typer.Exit:
         raise
-    except Exception as error:
-        surprise = unforeseen(error)
-        _fail(surprise, as_json=as_json)
-        raise typer.Exit(surprise.exit_code) from None
+    except Exception as unexpected:
+        error = explain_unexpected(unexpected)
+    else:
+        return
+    with suppress(OSError):  # the terminal may be gone
+        _print_error(error, as_json=as_json)
+    raise typer.Exit(error.exit_code)
 
 
-def _fail(trouble: Trouble, *, as_json: bool) -> None:
+def _print_error(error: UserError, *, as_json: bool) -> None:
+    for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)):
+        print_line(line, stderr=True)
     if as_json:
-        typer.echo(json.dumps(trouble.document or {"status": "ERROR", "error": {"message": str(trouble)}}))
-    typer.echo(f"error: {trouble}", err=True)
-    for line in trouble.details:
-        typer.echo(f"  {line}", err=True)
+        print_line(json.dumps(error.document or {"status": "ERROR", "error": {"message": str(error)}}))
 
 
 def _options(port: int, pace: str, faults: list[str] | None, settings: list[str] | None) -> "Options":
-    """Check what can be checked before anything is started."""
-    from embedded_aws.sagemaker.pace import Pace as TwinPace
+    """Return the options, after checking those that can be checked before anything is started."""
+    from embedded_aws.sagemaker.pace import Pace as ParsedPace
     from local.session import Options
 
     try:
-        TwinPace.parse(pace)
+        ParsedPace.parse(pace)
     except ValueError as error:
-        raise Trouble(f"--pace: {error}") from error
+        raise UserError(f"--pace: {error}") from error
     return Options(port, pace, tuple(faults or ()), dict(_setting(item) for item in settings or ()))
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """Read ``key=value``; the value is JSON, or else a string."""
+    """Parse ``key=value``, where the value is JSON or else a string."""
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise Trouble(f"--set {text!r} is not understood; write key=value, such as clusters=10")
+        raise UserError(f"--set {text!r} is not understood; write key=value, such as clusters=10")
     try:
         return key, json.loads(value)
     except ValueError:
@@ -324,9 +348,9 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _results(run_id: str | None, directory: Path | None) -> "RunFiles":
-    """Find the results that `--run` and `--dir` name, or the latest."""
+    """Return the results that `--run` or `--dir` names, or the latest."""
+    from local.persistent import latest_results, results_of
     from local.results import RunFiles
-    from local.running_cloud import latest_results, results_of
 
     if directory is not None:
         return RunFiles(directory)

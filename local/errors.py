@@ -1,26 +1,30 @@
-"""What may go wrong on the command line, told in one line; what nobody foresaw goes to a log file."""
+"""Errors of the command line, as one line that a user can act on."""
 
+import errno
 import os
 import traceback
 from pathlib import Path
 from typing import Any, Final
 
+from local.terminal import escape_unprintable
+
 LOG: Final = Path(os.environ.get("CENSUS_HOME", Path(__file__).parents[1] / ".local")) / "error.log"
+_DISK_IS_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
-class Trouble(Exception):  # noqa: N818 - it is told to a person, who need not know that it is an error in Python
-    """A command can't go on, for a reason that its user can act on.
+class UserError(Exception):
+    """A command cannot continue, for a reason that its user can act on.
 
     Parameters
     ----------
     message
-        One line: what is wrong, and what would be right.
+        One line that says what is wrong and how to fix it.
     details
         Further lines, such as the problems of a refused CSV.
     document
-        The same and more for programs, where ``--json`` was given.
+        The content of the JSON document that ``--json`` prints.
     exit_code
-        What the process exits with.
+        The exit code of the process.
     """
 
     def __init__(
@@ -31,19 +35,29 @@ class Trouble(Exception):  # noqa: N818 - it is told to a person, who need not k
         document: dict[str, Any] | None = None,
         exit_code: int = 1,
     ) -> None:
-        super().__init__(" ".join(message.split()))
-        self.details = details
+        super().__init__(_one_line(message))
+        self.details = tuple(_one_line(detail) for detail in details)
         self.document = document
         self.exit_code = exit_code
 
 
-def unforeseen(error: BaseException) -> Trouble:
-    """Write an unexpected error with its stack to the log file, and return the one line that tells of it."""
+def explain_unexpected(error: BaseException) -> UserError:
+    """Return the user's view of an error that no command expects.
+
+    A full disk is reported as such. Any other error is written to the log file with its stack trace.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK_IS_FULL:
+        place = f" for {error.filename}" if error.filename else ""
+        return UserError(f"no space is left on the disk{place}; free some space and run the command again")
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    told = f"{type(error).__name__}: {first_line}"
+    summary = f"unexpected {type(error).__name__}: {first_line}"
     try:
         LOG.parent.mkdir(parents=True, exist_ok=True)
         LOG.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    except OSError as refused:
-        return Trouble(f"unexpected {told} (and no log could be written: {refused})")
-    return Trouble(f"unexpected {told} (the details are in {LOG})")
+    except OSError as log_error:
+        return UserError(f"{summary} (the log cannot be written: {log_error})")
+    return UserError(f"{summary} (the details are in {LOG})")
+
+
+def _one_line(text: str) -> str:
+    return escape_unprintable(" ".join(text.split()))

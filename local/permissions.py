@@ -45,9 +45,10 @@ def _run_sample(into: Path) -> None:
     """Run the sample census in a temporary embedded AWS, and collect IAM's decisions."""
     from local import synthetic_census  # noqa: PLC0415 - imports pandas, which printing a report does not need
     from local.follow import Follower  # noqa: PLC0415
-    from local.session import Journal, Options, running  # noqa: PLC0415
+    from local.session import Options, running  # noqa: PLC0415
+    from local.steps import StepLog  # noqa: PLC0415
 
-    with running(Options(), Journal(lambda _: None)) as stack:
+    with running(Options(), StepLog(lambda _: None)) as stack:
         csv = into / synthetic_census.FILE_NAME
         synthetic_census.write(csv)
         run = stack.execution_arn(stack.upload(csv))

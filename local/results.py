@@ -1,4 +1,4 @@
-"""A run's result files: fetched from the results bucket, or read from a folder that holds them."""
+"""Copies a run's result files from the results bucket to a folder, where other commands read them."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from contract import layout
-from local.errors import Trouble
+from local.errors import UserError
 from local.synthetic_names import FILE_NAME, NOTE
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ RESULTS: Final = Path("results")
 LABELED, SEGMENTS, REPORT, MANIFEST = "labeled_counties.csv", "segments.json", "report.html", "manifest.json"
 FAILURE, PROBLEMS = "failure.json", "problems.json"
 _PREPARED, _TRAIN, _SCALER = "prepared", "prepared/train", "prepared/scaler.json"
-_MAX_FEATURE_BYTES: Final = 64 * 1024 * 1024  # some 400,000 rows
+_MAX_FEATURE_BYTES: Final = 64 * 1024 * 1024  # about 400,000 rows
 FILES: Final = (REPORT, LABELED, SEGMENTS, MANIFEST, FAILURE, PROBLEMS)
-"""What a person is given of a run, in the order in which they'd look; the rest are intermediate files."""
+"""The files that are copied for people, the most interesting first; a run's other files are intermediate."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,33 @@ class RunFiles:
 
     @property
     def problems(self) -> dict[str, Any] | None:
-        """The content of problems.json, where the CSV was refused."""
+        """The content of problems.json if the CSV was refused, else ``None``."""
         return self._json(PROBLEMS) if (self.directory / PROBLEMS).exists() else None
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """The content of failure.json, where the run failed."""
+        """The content of failure.json if the run failed, else ``None``."""
         return self._json(FAILURE) if (self.directory / FAILURE).exists() else None
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of the figures: whether they are made up."""
+        """Notes for readers of the figures, such as that the census is synthetic."""
         uri = str(self.manifest["input"]["uri"])
         return [f"this is a {NOTE}"] if uri.endswith(f"/{FILE_NAME}") else []
 
     @property
     def present(self) -> list[Path]:
-        """The result files that are there."""
+        """The result files that exist."""
         return [self.directory / name for name in FILES if (self.directory / name).exists()]
 
     def scaling(self) -> "Scaling":
-        """Read how features were scaled."""
-        from jobs.segments.scaling import Scaling  # noqa: PLC0415 - brings numpy, which few commands need
+        """Read how the features were scaled."""
+        from jobs.segments.scaling import Scaling  # noqa: PLC0415 - imports numpy, which few commands need
 
         return Scaling.from_json(self._existing(_SCALER).read_bytes())
 
     def training_shards(self) -> Iterator[bytes]:
-        """Give the scaled features of all rows, in order."""
+        """Yield the recordIO shards with the scaled features, in the order of the rows."""
         for path in sorted((self.directory / _TRAIN).glob("*.pbr")):
             yield path.read_bytes()
 
@@ -81,25 +81,25 @@ class RunFiles:
         try:
             found: dict[str, Any] = json.loads(path.read_bytes())
         except ValueError as error:
-            raise Trouble(f"{path} is not JSON: {error}") from error
+            raise UserError(f"{path} is not JSON: {error}") from error
         return found
 
     def _existing(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
-            raise Trouble(f"{path} is missing; {self.directory} doesn't hold the results of a finished run")
+            raise UserError(f"{path} is missing; {self.directory} does not contain the results of a finished run")
         return path
 
 
 def fetch(s3: Any, bucket: str, run_id: str, directory: Path) -> RunFiles:
-    """Copy a run's result files into a folder; files of an earlier run there are replaced or removed.
+    """Copy a run's result files into a folder, replacing those of an earlier run.
 
-    The features that explanations read come along in ``prepared/``, unless there are very many.
+    The scaled features, which ``explain`` and ``compare`` need, are copied to ``prepared/`` up to 64 MiB.
 
     Raises
     ------
-    Trouble
-        When the folder can't be written.
+    UserError
+        If the folder cannot be written to.
     """
     run = layout.RunLayout(run_id)
     try:
@@ -117,25 +117,25 @@ def fetch(s3: Any, bucket: str, run_id: str, directory: Path) -> RunFiles:
             for key in [run.scaler, *features]:
                 s3.download_file(bucket, key, str(directory / key.removeprefix(run.root)))
     except OSError as error:
-        raise Trouble(f"can't write the results to {directory}: {error.strerror or error}") from error
+        raise UserError(f"cannot write the results to {directory}: {error.strerror or error}") from error
     return RunFiles(directory)
 
 
 def _sizes(s3: Any, bucket: str, prefix: str, delimiter: str = "") -> dict[str, int]:
-    """Return the keys under a prefix, up to the next delimiter, and their bytes."""
+    """Return the sizes in bytes of the objects under a prefix, by key."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
     return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
 
 def newest(results: Path = RESULTS) -> RunFiles:
-    """Return the latest finished run in a folder of runs.
+    """Return the most recently finished run in a folder of runs.
 
     Raises
     ------
-    Trouble
-        When there is none.
+    UserError
+        If there is none.
     """
     finished = sorted(results.glob(f"*/{SEGMENTS}"), key=lambda path: path.stat().st_mtime)
     if not finished:
-        raise Trouble(f"no finished run in {results}/; make one with: python -m local run")
+        raise UserError(f"no finished run in {results}/; make one with: python -m local run")
     return RunFiles(finished[-1].parent)

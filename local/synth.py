@@ -10,6 +10,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _INPUTS = ("app.py", "cdk.json", "requirements.txt", "contract", "infra", "jobs", "lambdas", "layers")
+_NODE_VERSION = 20
 _CLI_SWITCHES = {
     "pathMetadata": "aws:cdk:enable-path-metadata",
     "assetMetadata": "aws:cdk:enable-asset-metadata",
@@ -72,6 +75,7 @@ def _exclusive(outdir: Path) -> Iterator[None]:
 
 
 def _run_app(outdir: Path, context: Mapping[str, Any]) -> None:
+    _require_node()
     variables = os.environ | {
         "CDK_OUTDIR": str(outdir),
         "CDK_CONTEXT_JSON": json.dumps(context),
@@ -85,6 +89,17 @@ def _run_app(outdir: Path, context: Mapping[str, Any]) -> None:
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise SynthError(lines[-1] if lines else f"app.py ended with exit code {done.returncode}")
+
+
+def _require_node() -> None:
+    """Check for Node.js, because the CDK's own error does not name it."""
+    needed = f"Node.js {_NODE_VERSION} or newer is needed to synthesize the stack"
+    node = shutil.which("node")
+    if node is None:
+        raise SynthError(f"{needed}; there is no node on the PATH")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    if not (match := re.match(r"v(\d+)\.", version)) or int(match[1]) < _NODE_VERSION:
+        raise SynthError(f"{needed}; {node} is version {version or 'unknown'}")
 
 
 def _context(context: Mapping[str, Any], *, bundle: bool) -> dict[str, Any]:

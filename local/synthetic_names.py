@@ -1,4 +1,4 @@
-"""How the synthetic census says that it is one: a name and a note, apart so that reading them costs nothing."""
+"""The file name and the note that mark a synthetic census; separate because synthetic_census imports pandas."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""An execution's history as steps: what a person is told of a run while it goes on."""
+"""An execution's history as steps, which the command line shows while a run goes on."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.follow import Follower, History, Snapshot, step_of
+from local.follow import Follower, Snapshot
+from local.steps import History, step_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ def exited(state: str, second: float, kind: str = "Task") -> dict[str, Any]:
     }
 
 
-def told(kind: str, second: float, **details: str) -> dict[str, Any]:
+def event(kind: str, second: float, **details: str) -> dict[str, Any]:
     name = f"{kind[0].lower()}{kind[1:]}EventDetails"
     return {"type": kind, "timestamp": NOON + timedelta(seconds=second), name: details}
 
@@ -69,7 +70,7 @@ def test_a_state_belongs_to_a_step(state: str, step: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["Pca", "KMeans", "NoteTearDownKMeansFailure", "NotePcaFailure", "Resume", "CleanUp"])
-def test_a_state_that_only_passes_on_belongs_to_no_step(state: str) -> None:
+def test_a_pass_or_choice_state_belongs_to_no_step(state: str) -> None:
     assert step_of(state) is None
 
 
@@ -110,11 +111,11 @@ def test_steps_of_parallel_branches_run_beside_each_other() -> None:
     assert outcomes == {"Train k-means": "running", "Tear down PCA": "done", "Choose k": "running"}
 
 
-def test_a_running_step_tells_sagemakers_status() -> None:
+def test_a_running_step_shows_the_status_that_sagemaker_reports() -> None:
     described = '{"TrainingJobName": "census-x-pca", "TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}'
     history = history_of(
         entered("DescribePcaTraining", 0),
-        told("TaskSucceeded", 1, output=described),
+        event("TaskSucceeded", 1, output=described),
         exited("DescribePcaTraining", 1),
     )
     assert history.steps[0].note == "Training"
@@ -122,15 +123,15 @@ def test_a_running_step_tells_sagemakers_status() -> None:
 
 def test_the_status_of_a_later_attempt_counts_for_the_same_step() -> None:
     described = '{"EndpointName": "census-x-kmeans-2", "EndpointStatus": "Creating"}'
-    history = history_of(entered("DescribeKMeansEndpoint", 0), told("TaskSucceeded", 1, output=described))
+    history = history_of(entered("DescribeKMeansEndpoint", 0), event("TaskSucceeded", 1, output=described))
     assert history.steps[0].note == "Creating"
 
 
 def test_a_step_that_was_retried_with_success_is_done() -> None:
     history = history_of(
         entered("LaunchPcaEndpoint", 0),
-        told("TaskFailed", 1, error="ThrottlingException", cause="slow down"),
-        told("TaskSucceeded", 3, output="{}"),
+        event("TaskFailed", 1, error="ThrottlingException", cause="slow down"),
+        event("TaskSucceeded", 3, output="{}"),
         exited("LaunchPcaEndpoint", 3),
     )
     assert history.steps[0].outcome == "done"
@@ -139,7 +140,7 @@ def test_a_step_that_was_retried_with_success_is_done() -> None:
 def test_a_step_that_is_left_after_an_error_has_failed_and_names_it() -> None:
     history = history_of(
         entered("Prepare", 0),
-        told("TaskFailed", 1, error="InvalidCensus", cause="no column State"),
+        event("TaskFailed", 1, error="InvalidCensus", cause="no column State"),
         exited("Prepare", 1),
     )
     assert (history.steps[0].outcome, history.steps[0].note) == ("failed", "InvalidCensus")
@@ -154,17 +155,17 @@ def test_a_step_that_ends_in_a_fail_state_has_failed() -> None:
     assert [(step.name, step.outcome) for step in history.steps] == [("Train PCA", "failed")]
 
 
-def test_what_is_open_when_an_execution_is_aborted_has_failed() -> None:
+def test_a_step_that_runs_when_the_execution_is_aborted_has_failed() -> None:
     history = history_of(entered("Label", 0, "Map"))
     history.close(NOON.timestamp() + 4, cut_short=True)
     assert (history.steps[0].outcome, history.steps[0].seconds()) == ("failed", 4.0)
 
 
-def test_a_branch_let_go_when_another_failed_has_not_failed_itself() -> None:
+def test_a_branch_that_was_cancelled_because_another_failed_has_not_failed() -> None:
     history = history_of(
         entered("TearDownPca", 0),
         entered("LaunchKMeansTraining", 0),
-        told("TaskFailed", 1, error="AccessDeniedException", cause=""),
+        event("TaskFailed", 1, error="AccessDeniedException", cause=""),
     )
     history.close(NOON.timestamp() + 2, cut_short=False)
     assert {step.name: step.outcome for step in history.steps} == {
@@ -173,7 +174,7 @@ def test_a_branch_let_go_when_another_failed_has_not_failed_itself() -> None:
     }
 
 
-def test_events_seen_before_are_passed_over() -> None:
+def test_events_added_before_are_ignored() -> None:
     events = numbered(entered("Prepare", 0), exited("Prepare", 1), entered("Publish", 2))
     history = History()
     history.add(events[:2])
@@ -182,7 +183,7 @@ def test_events_seen_before_are_passed_over() -> None:
 
 
 class FakeStates:
-    """Step Functions' two calls over a history that grows by a few events a look, in pages of two."""
+    """Step Functions' two calls over a history that grows by a few events per look, in pages of two."""
 
     exceptions = SimpleNamespace(ExecutionDoesNotExist=KeyError)
 
@@ -214,9 +215,12 @@ class FakeStates:
 
 LONG_WAIT = numbered(
     *(
-        event
+        happened
         for second in range(50)
-        for event in (entered("WaitForPcaTraining", second, "Wait"), exited("WaitForPcaTraining", second + 1, "Wait"))
+        for happened in (
+            entered("WaitForPcaTraining", second, "Wait"),
+            exited("WaitForPcaTraining", second + 1, "Wait"),
+        )
     )
 )
 
@@ -230,7 +234,7 @@ def test_a_follower_reads_every_event_and_ends_with_the_execution(monkeypatch: p
     assert len(seen) > 30
 
 
-def test_a_follower_asks_only_for_new_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_follower_requests_only_new_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.follow.POLL_SECONDS", 0)
     states = FakeStates(LONG_WAIT)
     Follower(states, "arn:run").watch(lambda _: None)
@@ -243,7 +247,7 @@ def test_a_follower_waits_for_a_run_to_begin(monkeypatch: pytest.MonkeyPatch) ->
     assert Follower(states, "arn:run").watch(lambda _: None).status == "SUCCEEDED"
 
 
-def test_a_run_that_never_begins_is_not_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_run_that_never_begins_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.follow.POLL_SECONDS", 0)
     with pytest.raises(TimeoutError, match="no run began"):
         Follower(FakeStates([], appears_after=10**9), "arn:run").watch(lambda _: None, appear_within=0.05)

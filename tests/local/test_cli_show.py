@@ -1,15 +1,16 @@
-"""What the command line prints: lines for logs, tables for people, one line for trouble."""
+"""What the command line prints: lines for logs, tables for people, one line per error."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local import show
-from local.errors import Trouble, unforeseen
-from local.follow import Step
+from local import progress, show, terminal
+from local.errors import UserError, explain_unexpected
 from local.results import RunFiles
+from local.steps import Step
 
 SEGMENTS: Any = {
     "rows": {"read": 10, "dropped": 1, "labeled": 9},
@@ -24,7 +25,7 @@ SEGMENTS: Any = {
 
 
 def printed(capsys: pytest.CaptureFixture[str], what: show.RenderableType) -> str:
-    show.console().print(what)
+    terminal.console().print(what)
     return capsys.readouterr().out
 
 
@@ -41,8 +42,8 @@ def test_brackets_in_a_name_are_printed_as_they_are(capsys: pytest.CaptureFixtur
 
 def test_dropped_rows_and_constant_columns_are_named() -> None:
     dropped, constant = show.warnings(SEGMENTS)
-    assert dropped == "1 row was left out for empty cells: Hawaii-Kalawao (ChildPoverty)"
-    assert constant == "columns that never change, kept out of the model: Year (always 2015)"
+    assert dropped == "1 row was left out because of empty cells: Hawaii-Kalawao (ChildPoverty)"
+    assert constant == "columns with a single value were left out of the model: Year (always 2015)"
 
 
 def test_of_many_dropped_rows_the_first_five_are_named() -> None:
@@ -51,18 +52,18 @@ def test_of_many_dropped_rows_the_first_five_are_named() -> None:
         "dropped_regions": [{"name": f"State-{n}", "empty_columns": ["Income"]} for n in range(100)],
         "constant_features": [],
     }
-    (said,) = show.warnings(many)
-    assert said.startswith("300 rows were left out")
-    assert said.endswith("State-4 (Income); and 295 more")
+    (line,) = show.warnings(many)
+    assert line.startswith("300 rows were left out")
+    assert line.endswith("State-4 (Income); and 295 more")
 
 
 def test_a_complete_file_has_no_warnings() -> None:
     assert show.warnings(SEGMENTS | {"rows": {"dropped": 0}, "constant_features": []}) == []
 
 
-def test_lines_tell_when_a_step_begins_and_ends_once_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_step_gets_one_line_when_it_begins_and_one_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     step = Step("Prepare", "the CSV to be checked", started=100.0)
-    with show.screen("lines") as screen:
+    with progress.screen("lines") as screen:
         screen.show([step])
         screen.show([step])
         step.ended = 101.5
@@ -78,49 +79,81 @@ def test_lines_tell_when_a_step_begins_and_ends_once_each(capsys: pytest.Capture
 
 
 def test_lines_name_the_error_of_a_failed_step(capsys: pytest.CaptureFixture[str]) -> None:
-    with show.screen("lines") as screen:
+    with progress.screen("lines") as screen:
         screen.show([Step("Prepare", "x", started=1.0, ended=2.0, note="InvalidCensus", failed=True)])
     assert "Prepare: failed in 1.0 s (InvalidCensus)" in capsys.readouterr().out
 
 
 def test_a_silent_screen_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with show.screen("silent") as screen:
+    with progress.screen("silent") as screen:
         screen.show([Step("Prepare", "x", started=1.0)])
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_coloured_where_the_output_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show.notes(show.console(), ["mind this"])
-    assert capsys.readouterr().out == "note mind this\n"
+def test_output_to_a_file_has_no_colors(capsys: pytest.CaptureFixture[str]) -> None:
+    show.print_notes(terminal.console(), ["read this"])
+    assert capsys.readouterr().out == "note read this\n"
 
 
-def test_no_color_is_honoured_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_color_is_honored_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    show.notes(show.console(), ["mind this"])
+    show.print_notes(terminal.console(), ["read this"])
     assert re.search(r"\x1b\[3\dm", capsys.readouterr().out)
     monkeypatch.setenv("NO_COLOR", "1")
-    show.notes(show.console(), ["mind this"])
+    show.print_notes(terminal.console(), ["read this"])
     assert not re.search(r"\x1b\[3\dm", capsys.readouterr().out)
 
 
-def test_the_time_is_told_part_by_part() -> None:
-    assert show.timing({"start": 1.0, "synth": 0.25, "total": 3.0}) == "3.0 s in all: start 1.0 s · synth 0.2 s"
+def test_the_time_is_shown_for_each_part() -> None:
+    assert show.timing({"start": 1.0, "synth": 0.25, "total": 3.0}) == "3.0 s in total: start 1.0 s · synth 0.2 s"
 
 
-def test_trouble_is_one_line_whatever_the_cause_says() -> None:
-    assert str(Trouble("first\n  second\tthird")) == "first second third"
+def test_an_error_is_one_line_whatever_its_cause_says() -> None:
+    assert str(UserError("first\n  second\tthird")) == "first second third"
 
 
-def test_an_unforeseen_error_goes_to_a_log_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_logged_and_the_log_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "deep" / "error.log"
     monkeypatch.setattr("local.errors.LOG", log)
-    error = ZeroDivisionError("nobody\nforesaw this")
-    assert str(unforeseen(error)) == f"unexpected ZeroDivisionError: nobody (the details are in {log})"
-    assert "foresaw this" in log.read_text()
+    error = ZeroDivisionError("nobody\nexpected this")
+    assert str(explain_unexpected(error)) == f"unexpected ZeroDivisionError: nobody (the details are in {log})"
+    assert "expected this" in log.read_text()
 
 
-def test_a_folder_without_results_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match=r"segments\.json is missing; .* doesn't hold the results of a finished run"):
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"segments\.json is missing; .* does not contain the results of a"):
         _ = RunFiles(tmp_path).segments
+
+
+HOSTILE = "Adams\x9b31m\x1b[2J\u202eoihO\u2066"
+ESCAPED = r"Adams\x9b31m\x1b[2J\u202eoihO\u2066"
+
+
+def test_control_characters_and_bidi_overrides_in_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    segment = SEGMENTS["segments"][0] | {"name": HOSTILE, "representatives": [HOSTILE]}
+    run = {"name": HOSTILE, "status": "FAILED", "startDate": datetime(2026, 1, 1, tzinfo=UTC)}
+    step = Step("Prepare", "x", started=1.0, ended=2.0, note=HOSTILE, failed=True)
+    for what in (
+        show.segment_table(SEGMENTS | {"segments": [segment]}),
+        show.run_table([run]),
+        show.step_table([step]),
+        show.paths([Path(HOSTILE)]),
+        "\n".join(show.warnings(SEGMENTS | {"dropped_regions": [{"name": HOSTILE, "empty_columns": [HOSTILE]}]})),
+    ):
+        text = printed(capsys, what)
+        assert ESCAPED in text
+        assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_errors_and_single_lines_are_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    error = UserError(f"no county {HOSTILE}", details=(HOSTILE,))
+    assert str(error) == f"no county {ESCAPED}"
+    assert error.details == (ESCAPED,)
+    terminal.print_line(f"{HOSTILE}\nDoña Ana\xa0County")
+    assert capsys.readouterr().out == f"{ESCAPED}\nDoña Ana\xa0County\n"
+
+
+def test_a_live_table_shows_names_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.screen("live") as screen:
+        screen.show([Step("Prepare", "x", started=1.0, ended=2.0, note=HOSTILE, failed=True)])
+    assert ESCAPED in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""``up``, ``status``, ``runs``, ``report``, ``down``: the embedded AWS that stays, used with any AWS client."""
+"""``up``, ``status``, ``runs``, ``report`` and ``down``: an embedded AWS that keeps running, for any AWS client."""
 
 import contextlib
 import json
@@ -40,8 +40,8 @@ def up(shell: Shell) -> "subprocess.CompletedProcess[str]":
     return shell("up", "--detach", "--port", free_port())
 
 
-def bucket_of(told: str) -> str:
-    found = re.search(r"s3://(\S+)/incoming/", told)
+def bucket_of(shown: str) -> str:
+    found = re.search(r"s3://(\S+)/incoming/", shown)
     assert found
     return found[1]
 
@@ -74,17 +74,19 @@ def runs(shell: Shell, up: "subprocess.CompletedProcess[str]") -> dict[str, dict
     return ended_runs(shell, 2)
 
 
-def test_up_returns_once_it_is_up_and_says_how_to_use_it(up: "subprocess.CompletedProcess[str]", shell: Shell) -> None:
+def test_up_returns_once_it_is_ready_and_prints_how_to_use_it(
+    up: "subprocess.CompletedProcess[str]", shell: Shell
+) -> None:
     assert (up.returncode, up.stderr) == (0, "")
     assert "stop it with: python -m local down" in up.stdout
     assert (shell.home / ".local/env").stat().st_mode & 0o077 == 0
 
 
 def test_a_second_up_is_refused_in_one_line(up: "subprocess.CompletedProcess[str]", shell: Shell) -> None:
-    told = shell("up", "--detach", "--port", free_port())
-    assert told.returncode == 1
+    shown = shell("up", "--detach", "--port", free_port())
+    assert shown.returncode == 1
     assert re.fullmatch(
-        r"error: an embedded AWS is running already at \S+; python -m local down stops it\n", told.stderr
+        r"error: an embedded AWS is already running at \S+; stop it with: python -m local down\n", shown.stderr
     )
 
 
@@ -111,16 +113,16 @@ def test_a_failed_run_is_shown_with_its_reason(runs: dict[str, dict[str, Any]], 
     assert "failed in Prepare: InvalidCensus" in text
 
 
-def test_an_unknown_run_is_told(up: "subprocess.CompletedProcess[str]", shell: Shell) -> None:
+def test_an_unknown_run_is_reported(up: "subprocess.CompletedProcess[str]", shell: Shell) -> None:
     for arguments in (["runs", "show", "nosuch"], ["report", "nosuch"], ["report", "../etc"]):
-        told = shell(*arguments)
-        assert told.returncode == 1
-        assert "python -m local status lists them" in told.stderr
+        shown = shell(*arguments)
+        assert shown.returncode == 1
+        assert "list the runs with: python -m local status" in shown.stderr
 
 
 def test_a_report_is_fetched_and_named(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
-    told = shell("report", runs["counties"]["run_id"])
-    path = Path(told.stdout.strip())
+    shown = shell("report", runs["counties"]["run_id"])
+    path = Path(shown.stdout.strip())
     assert path.is_absolute()
     assert path.read_text().lstrip().lower().startswith("<!doctype html")
 
@@ -129,21 +131,21 @@ def test_a_refused_file_has_no_report(runs: dict[str, dict[str, Any]], shell: Sh
     assert "has no report" in shell("report", runs["prices"]["run_id"]).stderr
 
 
-def test_the_latest_run_explains_a_county_by_itself(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
-    told = shell("explain", "New Mexico-Dona Ana")
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("New Mexico-Doña Ana (35013) is in segment ")
+def test_a_county_is_explained_from_the_latest_run_by_default(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
+    shown = shell("explain", "New Mexico-Dona Ana")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("New Mexico-Doña Ana (35013) is in segment ")
 
 
 def test_down_stops_it_and_then_nothing_runs(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
     assert shell("down").stdout == "stopped\n"
     assert shell("down").stdout == "nothing is running\n"
-    told = shell("status")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr == "error: the embedded AWS isn't running; start it with: python -m local up\n"
+    shown = shell("status")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == "error: the embedded AWS is not running; start it with: python -m local up\n"
 
 
-def test_results_that_were_copied_serve_without_the_cloud(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
+def test_copied_results_can_be_read_without_the_embedded_aws(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
     shell("down")
     assert shell("compare", "1001", "1003").returncode == 0
 
@@ -160,7 +162,8 @@ def test_a_server_that_does_not_respond_is_reported_and_can_be_stopped(tmp_path:
             refused = shell(*command)
             assert refused.returncode == 1
             assert re.fullmatch(
-                rf"error: the embedded AWS at \S+ does not answer \(pid {server.pid}\); python -m local down ends it\n",
+                rf"error: the embedded AWS at \S+ does not answer \(pid {server.pid}\); "
+                r"end it with: python -m local down\n",
                 refused.stderr,
             )
         assert shell("down").stdout == "stopped\n"
@@ -179,13 +182,13 @@ def test_two_embedded_clouds_never_share_a_folder(tmp_path: Path) -> None:
     try:
         errors = [process.communicate(timeout=120)[1] for process in both]
         assert sorted(process.returncode for process in both) == [0, 1]
-        assert re.search(r"is using \S+|is running already at", "".join(errors))
+        assert re.search(r"is using \S+|is already running at", "".join(errors))
         assert shell("status").returncode == 0
     finally:
         shell("down")
 
 
-def test_following_tells_of_each_run_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
+def test_up_reports_each_run_and_ctrl_c_stops_everything(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     (tmp_path / "prices.csv").write_text("item,price\npen,2\n")
     process = shell.begin("up", "--follow", "--port", free_port())

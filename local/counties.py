@@ -1,18 +1,18 @@
-"""Why is this county in its segment, and how do two differ: answered from a run's result files."""
+"""Explains and compares counties, from the result files of a run."""
 
 from jobs.segments import explain
-from local import show
-from local.errors import Trouble
+from local import show, terminal
+from local.errors import UserError
 from local.results import RunFiles
 
 
 def explain_county(run: RunFiles, wanted: str) -> None:
-    """Say why a county is in its segment.
+    """Print why a county is in its segment.
 
     Raises
     ------
-    Trouble
-        When no county, or more than one, is called so, or the run's features aren't at hand.
+    UserError
+        If no county or several counties have this name, or the features of the run were not copied.
     """
     counties = explain.read_counties(run.labeled())
     county = _find(counties, wanted)
@@ -20,11 +20,11 @@ def explain_county(run: RunFiles, wanted: str) -> None:
 
 
 def compare_counties(run: RunFiles, wanted: str, other_wanted: str) -> None:
-    """Lay two counties side by side.
+    """Print two counties side by side.
 
     Raises
     ------
-    Trouble
+    UserError
         As for :func:`explain_county`.
     """
     counties = explain.read_counties(run.labeled())
@@ -33,23 +33,23 @@ def compare_counties(run: RunFiles, wanted: str, other_wanted: str) -> None:
     _print(run, show.comparison(found))
 
 
-def _print(run: RunFiles, answer: show.RenderableType) -> None:
-    screen = show.console()
-    screen.print(answer)
-    show.notes(screen, run.notes)
+def _print(run: RunFiles, what: show.RenderableType) -> None:
+    console = terminal.console()
+    console.print(what)
+    show.print_notes(console, run.notes)
 
 
 def _find(counties: list[explain.County], wanted: str) -> explain.County:
     try:
         return explain.find_county(counties, wanted)
     except explain.UnknownCountyError as unknown:
-        raise Trouble(str(unknown)) from unknown
+        raise UserError(str(unknown)) from unknown
 
 
 def _features(run: RunFiles, county: explain.County) -> dict[str, float]:
     try:
         return explain.features_of(county.index, run.scaling(), run.training_shards())
     except IndexError:
-        raise Trouble(
-            f"{run.directory} lacks the features that an explanation needs: runs of very many rows don't copy them"
+        raise UserError(
+            f"{run.directory} lacks the features that an explanation needs; runs of very many rows do not copy them"
         ) from None

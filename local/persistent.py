@@ -1,58 +1,60 @@
-"""The embedded AWS that stays: brought up, asked for its runs, taken down."""
+"""Commands for the embedded AWS that `up` keeps running."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
-from local import results, show
-from local.errors import Trouble
+from local import progress, results, show, terminal
+from local.errors import UserError
 from local.follow import Follower, Snapshot
-from local.rehearsal import failure_line
-from local.session import UP, Journal, Options, Stack, start
+from local.session import UP, Options, start
+from local.single_run import failure_line
+from local.stack import Stack
+from local.steps import StepLog
 
 _POLL_SECONDS: Final = 1.0
-_NOT_UP: Final = "the embedded AWS isn't running; start it with: python -m local up"
+_NOT_UP: Final = "the embedded AWS is not running; start it with: python -m local up"
 
 
-def bring_up(options: Options, *, stay: bool) -> None:
-    """Start the embedded AWS, deploy the stack, and say how to use it.
+def start_up(options: Options, *, stay: bool) -> None:
+    """Start the embedded AWS, deploy the stack, and print how to use it.
 
     Parameters
     ----------
     options
-        What the user chose.
+        The user's choices.
     stay
-        Whether to tell of each run until Ctrl-C, which is the way to stop it then; else it keeps running.
+        Whether to report each run until Ctrl-C stops the embedded AWS; otherwise, the function returns and the
+        embedded AWS keeps running.
 
     Raises
     ------
-    Trouble
-        When it can't be started, or runs already.
+    UserError
+        If it cannot be started or is already running.
     """
     if (running := Stack.find(UP)) is not None:
-        raise Trouble(
-            f"an embedded AWS is running already at {running.cloud.endpoint_url}; python -m local down stops it"
+        raise UserError(
+            f"an embedded AWS is already running at {running.cloud.endpoint_url}; stop it with: python -m local down"
         )
-    with show.screen("live" if show.console().is_terminal else "lines") as screen:
-        stack = start(options, Journal(screen.show), UP, detached=True)
+    with progress.screen("live" if terminal.console().is_terminal else "lines") as screen:
+        stack = start(options, StepLog(screen.show), UP, detached=True)
     exports = stack.cloud.write_exports()
-    _tell_how(stack, exports)
+    _print_usage(stack, exports)
     if not stay:
-        sys.stdout.write("It keeps running; stop it with: python -m local down\n")
+        terminal.print_line("It keeps running; stop it with: python -m local down")
         return
-    sys.stdout.write("Waiting for CSVs; Ctrl-C stops everything.\n")
+    terminal.print_line("Waiting for CSVs; Ctrl-C stops everything.")
     try:
-        _tell_of_runs(stack)
+        _report_runs(stack)
     except KeyboardInterrupt:
-        sys.stdout.write("\nStopping.\n")
+        terminal.print_line("\nStopping.")
     finally:
-        take_down()
+        shut_down()
 
 
-def take_down() -> bool:
-    """Stop the embedded AWS; return whether there was one."""
+def shut_down() -> bool:
+    """Stop the embedded AWS, and return whether there was one."""
     from embedded_aws.cloud.instance import Cloud  # noqa: PLC0415
 
     if (cloud := Cloud.recorded(UP)) is None:
@@ -61,13 +63,13 @@ def take_down() -> bool:
     return True
 
 
-def tell_status(*, as_json: bool) -> None:
-    """List the runs of the embedded AWS.
+def print_status(*, as_json: bool) -> None:
+    """Print the runs of the embedded AWS.
 
     Raises
     ------
-    Trouble
-        When it isn't running.
+    UserError
+        If it is not running.
     """
     stack = _stack()
     runs = stack.runs()
@@ -81,10 +83,10 @@ def tell_status(*, as_json: bool) -> None:
             }
             for run in runs
         ]
-        sys.stdout.write(json.dumps({"endpoint_url": stack.cloud.endpoint_url, "runs": listed}, indent=1) + "\n")
+        terminal.print_line(json.dumps({"endpoint_url": stack.cloud.endpoint_url, "runs": listed}, indent=1))
         return
-    screen = show.console()
-    screen.print(f"The embedded AWS is up at {stack.cloud.endpoint_url}")
+    screen = terminal.console()
+    screen.print(f"The embedded AWS is running at {stack.cloud.endpoint_url}")
     if runs:
         screen.print(show.run_table(runs))
     else:
@@ -92,22 +94,22 @@ def tell_status(*, as_json: bool) -> None:
 
 
 def show_run(run_id: str, *, as_json: bool) -> None:
-    """Show a run's steps and what came of it.
+    """Print the steps and the result of a run.
 
     Raises
     ------
-    Trouble
-        When no run is called so.
+    UserError
+        If no run has this id.
     """
     stack = _stack()
     snapshot = Follower(stack.client("stepfunctions"), stack.execution_arn(_checked(run_id))).look()
     if snapshot is None:
-        raise Trouble(f"no run is called {run_id!r}; python -m local status lists them")
+        raise UserError(f"no run has the id {run_id!r}; list the runs with: python -m local status")
     files = None if snapshot.status == "RUNNING" else _fetch(stack, run_id)
     if as_json:
-        sys.stdout.write(json.dumps(_document(run_id, snapshot, files), indent=1) + "\n")
+        terminal.print_line(json.dumps(_document(run_id, snapshot, files), indent=1))
         return
-    screen = show.console()
+    screen = terminal.console()
     screen.print(f"{run_id}: {snapshot.status.lower()} after {snapshot.seconds:.1f} s")
     screen.print(show.step_table(snapshot.steps))
     if files is None:
@@ -115,40 +117,40 @@ def show_run(run_id: str, *, as_json: bool) -> None:
     screen.print()
     if snapshot.status == "SUCCEEDED":
         screen.print(show.segment_table(files.segments))
-        show.notes(screen, [*files.notes, *show.warnings(files.segments)])
+        show.print_notes(screen, [*files.notes, *show.warnings(files.segments)])
     else:
-        screen.print(f"It {failure_line(snapshot, files)}", markup=False)
+        screen.print(f"It {failure_line(snapshot, files)}")
     screen.print(show.paths(files.present))
 
 
 def results_of(run_id: str) -> results.RunFiles:
-    """Return a run's result files, fetched from the embedded AWS where they aren't copied yet.
+    """Return a run's result files, copying them from the embedded AWS if necessary.
 
     Raises
     ------
-    Trouble
-        When they are nowhere.
+    UserError
+        If they were not copied and the embedded AWS does not have them.
     """
     copied = results.RunFiles(results.RESULTS / _checked(run_id))
     if copied.present:
         return copied
     stack = Stack.find(UP)
     if stack is None:
-        raise Trouble(f"{copied.directory} doesn't exist, and {_NOT_UP}")
+        raise UserError(f"{copied.directory} does not exist, and {_NOT_UP}")
     fetched = _fetch(stack, run_id)
     if not fetched.present:
         fetched.directory.rmdir()
-        raise Trouble(f"no finished run is called {run_id!r}; python -m local status lists them")
+        raise UserError(f"no finished run has the id {run_id!r}; list the runs with: python -m local status")
     return fetched
 
 
 def latest_results() -> results.RunFiles:
-    """Return the latest successful run of the embedded AWS where it is up, else the latest that was copied.
+    """Return the latest successful run of the embedded AWS if it is running, or else the latest copied run.
 
     Raises
     ------
-    Trouble
-        When there is none.
+    UserError
+        If there is none.
     """
     if (stack := Stack.find(UP)) is not None and (latest := stack.latest_run()) is not None:
         return results_of(latest)
@@ -157,7 +159,7 @@ def latest_results() -> results.RunFiles:
 
 def _stack() -> Stack:
     if (stack := Stack.find(UP)) is None:
-        raise Trouble(_NOT_UP)
+        raise UserError(_NOT_UP)
     return stack
 
 
@@ -166,40 +168,40 @@ def _fetch(stack: Stack, run_id: str) -> results.RunFiles:
 
 
 def _checked(run_id: str) -> str:
-    """Refuse what would lead out of the results' folder."""
+    """Return the id after checking that it is no path to another folder."""
     if Path(run_id).name != run_id:
-        raise Trouble(f"{run_id!r} is not a run's id; python -m local status lists them")
+        raise UserError(f"{run_id!r} is not the id of a run; list the runs with: python -m local status")
     return run_id
 
 
-def _tell_how(stack: Stack, exports: Path) -> None:
+def _print_usage(stack: Stack, exports: Path) -> None:
     shown = exports.relative_to(Path.cwd()) if exports.is_relative_to(Path.cwd()) else exports
-    sys.stdout.write(
-        f"\nThe embedded AWS is up at {stack.cloud.endpoint_url}, with the stack deployed.\n"
+    terminal.print_line(
+        f"\nThe embedded AWS is running at {stack.cloud.endpoint_url}, with the stack deployed.\n"
         f"Copy census CSVs to   s3://{stack.incoming_bucket}/incoming/\n"
-        f"Results come out in   s3://{stack.results_bucket}/runs/\n\n"
-        f"  . {shown}                  # makes any AWS client talk to it\n"
+        f"Results appear in     s3://{stack.results_bucket}/runs/\n\n"
+        f"  . {shown}                  # makes any AWS client use it\n"
         f"  aws s3 cp census.csv s3://{stack.incoming_bucket}/incoming/\n"
-        f"  python -m local status\n\n"
+        f"  python -m local status\n"
     )
 
 
-def _tell_of_runs(stack: Stack) -> None:
-    """Print a line when a run begins and one when it ends, until the embedded AWS is stopped elsewhere."""
-    told: dict[str, str] = {}
+def _report_runs(stack: Stack) -> None:
+    """Print a line when a run begins and when it ends, until the embedded AWS is stopped by another command."""
+    reported: dict[str, str] = {}
     while Stack.find(UP) is not None:
         for run in reversed(stack.runs()):
             run_id, status = run["name"], run["status"]
-            if told.get(run_id) != status:
-                told[run_id] = status
-                _say(run, _outcome(stack, run_id, status))
+            if reported.get(run_id) != status:
+                reported[run_id] = status
+                _print_run(run, _outcome(stack, run_id, status))
         time.sleep(_POLL_SECONDS)
-    sys.stdout.write("The embedded AWS was stopped.\n")
+    terminal.print_line("The embedded AWS was stopped.")
 
 
-def _say(run: dict[str, Any], text: str) -> None:
+def _print_run(run: dict[str, Any], text: str) -> None:
     moment = run.get("stopDate") or run["startDate"]
-    show.console().print(f"{moment.astimezone():%H:%M:%S}  {run['name']}  {text}", markup=False)
+    terminal.console().print(f"{moment.astimezone():%H:%M:%S}  {run['name']}  {text}")
 
 
 def _outcome(stack: Stack, run_id: str, status: str) -> str:

@@ -1,0 +1,104 @@
+"""The stack as it is deployed in an embedded AWS: its buckets, its runs, and what it left in SageMaker."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from contract import layout
+from local.errors import UserError
+
+if TYPE_CHECKING:
+    from embedded_aws.cloud.instance import Cloud
+
+OUTPUTS: Final = "outputs.json"
+"""Where the directory of an embedded AWS keeps the outputs of the stack."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack, deployed in an embedded AWS."""
+
+    cloud: "Cloud"
+    incoming_bucket: str
+    results_bucket: str
+    state_machine_arn: str
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
+        """Return the stack that has these CloudFormation outputs."""
+        return cls(cloud, outputs["IncomingBucket"], outputs["ResultsBucket"], outputs["StateMachineArn"])
+
+    @classmethod
+    def find(cls, directory: Path) -> "Stack | None":
+        """Return the stack that `up` deployed, or ``None`` if its embedded AWS does not run.
+
+        Raises
+        ------
+        UserError
+            If the embedded AWS runs but does not respond.
+        """
+        from embedded_aws.cloud.instance import Cloud, CloudError  # noqa: PLC0415
+
+        try:
+            cloud = Cloud.find(directory)
+        except CloudError as error:
+            raise UserError(f"{error}; end it with: python -m local down") from error
+        if cloud is None:
+            return None
+        try:
+            return cls.of_outputs(cloud, json.loads((directory / OUTPUTS).read_text()))
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client with the administrator's credentials; making one takes a tenth of a second."""
+        if service not in self._clients:
+            self._clients[service] = self.cloud.client(service)
+        return self._clients[service]
+
+    def execution_arn(self, run_id: str) -> str:
+        """Return the ARN of a run's execution."""
+        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+    def upload(self, csv: Path) -> str:
+        """Upload a CSV to the incoming bucket, which starts a run, and return the id of the run."""
+        key = layout.INCOMING_PREFIX + csv.name
+        with csv.open("rb") as body:
+            put = self.client("s3").put_object(Bucket=self.incoming_bucket, Key=key, Body=body)
+        return layout.run_id(self.incoming_bucket, key, put.get("VersionId") or put["ETag"].strip('"'))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the executions, the latest first."""
+        pages = self.client("stepfunctions").get_paginator("list_executions")
+        found = [run for page in pages.paginate(stateMachineArn=self.state_machine_arn) for run in page["executions"]]
+        return sorted(found, key=lambda run: run["startDate"], reverse=True)
+
+    def latest_run(self) -> str | None:
+        """Return the id of the latest successful run, or ``None``."""
+        s3 = self.client("s3")
+        try:
+            body = s3.get_object(Bucket=self.results_bucket, Key=layout.LATEST)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            return None
+        return str(json.loads(body)["run_id"])
+
+    def leftovers(self) -> list[str]:
+        """List the endpoints, endpoint configs and models that exist, and the training jobs that still run."""
+        sagemaker = self.client("sagemaker")
+        leftovers = [
+            f"{kind} {item[f'{name}Name']}"
+            for kind, name, operation, listed in (
+                ("endpoint", "Endpoint", "list_endpoints", "Endpoints"),
+                ("endpoint config", "EndpointConfig", "list_endpoint_configs", "EndpointConfigs"),
+                ("model", "Model", "list_models", "Models"),
+            )
+            for page in sagemaker.get_paginator(operation).paginate()
+            for item in page[listed]
+        ]
+        for status in ("InProgress", "Stopping"):
+            for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals=status):
+                leftovers += [f"training job {job['TrainingJobName']}" for job in page["TrainingJobSummaries"]]
+        return leftovers
