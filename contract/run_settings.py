@@ -83,6 +83,11 @@ class RunParameters:
         f"Number of segments; `auto` chooses the elbow of the mean distances for {AUTO_CLUSTERS[0]} to"
         f" {AUTO_CLUSTERS[-1]} segments.",
     )
+    correct_shares: bool = setting(
+        False,
+        "Whether a CSV whose percentages all lost their decimal point, so that 12.3 became 123, is corrected and"
+        " reported; otherwise it is refused.",
+    )
     pca_mini_batch_size: Annotated[int, Limits(ge=1, le=100_000)] = setting(
         500, "PCA's `mini_batch_size`, the number of rows per step; at most the rows of one instance are used."
     )

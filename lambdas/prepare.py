@@ -1,4 +1,4 @@
-"""Validate, clean, scale and shard the CSV that triggered the run; or refuse it and say everything that is wrong."""
+"""Prepares the CSV that triggered the run: validates it, cleans it, scales it and writes it as shards."""
 
 import json
 from contextlib import AbstractContextManager
@@ -21,19 +21,25 @@ from lambdas.support.streaming import reader, writer
 
 @dataclass(frozen=True)
 class S3Sink:
-    """Prepared files as objects below a prefix."""
+    """Writes prepared files as objects under a prefix."""
 
     bucket: str
     prefix: str
 
     def open(self, name: str) -> AbstractContextManager[BufferedIOBase]:
-        """Open an object; only regions.csv grows with the rows."""
+        """Open an object for writing; only regions.csv, which grows with the rows, is uploaded in parts."""
         return writer(self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv", expires=True)
 
 
 @entry_point
 def handler(event: PrepareEvent, _context: Any) -> Prepared:
-    """Write the prepared files of exactly the object version that triggered the run, and say how much there is."""
+    """Write the prepared files of the object version that triggered the run, and return their sizes.
+
+    Raises
+    ------
+    InvalidCensus
+        If the CSV cannot be used; problems.json then lists every problem.
+    """
     files, source, results = RunLayout(event["run_id"]), event["input"], settings().results_bucket
     clusters = settings().clusters
     try:
@@ -42,6 +48,7 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
             S3Sink(results, files.prepared),
             minimum_rows=AUTO_CLUSTERS[-1] if clusters == "auto" else clusters,
             components=settings().num_components,
+            correct_shares=settings().correct_shares,
         )
     except InvalidCensus as refusal:
         problems = json.dumps(refusal.as_dict(), indent=2, ensure_ascii=False)

@@ -1,15 +1,17 @@
-"""Read a census CSV, refuse or clean it, scale it to 0..1, and write it as shards for SageMaker.
+"""Turns a census CSV into scaled shards for SageMaker, or refuses it.
 
-The source is streamed twice: the first pass validates everything and finds each column's range, the second scales and
-writes. Memory holds one block of text and one shard, so it doesn't grow with the rows.
+The source is streamed twice: the first pass validates everything and finds the range of each column, the second pass
+scales and writes. Memory holds one block of text and one shard, so it does not grow with the number of rows.
 
-What the columns are, without naming a feature: State and County name a region; the first of CensusId, CountyId,
-CensusTract, TractId, GEOID and FIPS, in this order and whatever their case, keeps regions apart (text: leading zeros
-stay), else the row's number does; a column in which no cell is a number is descriptive and left out; all others are
-features. A row with any empty cell is dropped and reported; a column with one value is kept out of the model and
-reported. A negative number is refused: no census measure is negative, and the American Community Survey writes
--666666666 and the like for missing values. So are marks such as NA, thousands separators, percent and currency signs:
-each could be read in two ways, and the remedy is said.
+Columns: State and County name a region. The first of CensusId, CountyId, CensusTract, TractId, GEOID and FIPS, in this
+order and in upper or lower case, identifies it; it is read as text, so leading zeros stay. Without any of them, the
+number of the row identifies the region. A column in which no cell is a number is a description and is left out. All
+other columns are features.
+
+Rows with an empty cell are dropped and reported. Columns with a single value are left out of the model and reported.
+Negative numbers are refused, because no census measure is negative and the American Community Survey uses numbers such
+as -666666666 for missing values. Marks such as NA, thousands separators, and percent and currency signs are refused
+with a remedy, because each can be read in two ways.
 """
 
 import json
@@ -25,7 +27,7 @@ from contract.layout import Shard
 from contract.names import MAX_SHARD_BYTES
 from jobs.census.cells import Index
 from jobs.census.problems import InvalidCensus, Problem
-from jobs.census.scaler import ConstantFeature, DroppedRegion, IgnoredColumn, RowCounts, Scaler, Source
+from jobs.census.scaler import ConstantFeature, CorrectedColumn, DroppedRegion, IgnoredColumn, RowCounts, Scaler, Source
 from jobs.census.survey import Column, Survey, any_of
 from jobs.census.table import CensusTable
 from jobs.sagemaker import recordio
@@ -36,44 +38,46 @@ _REGIONS_HEADER = b"id,state,county\n"
 
 
 class Writer(Protocol):
-    """What a sink's file can do."""
+    """A file of a sink."""
 
     def write(self, data: bytes, /) -> Any:
         """Append bytes."""
 
 
 class Sink(Protocol):
-    """Where prepared files go."""
+    """The destination of prepared files."""
 
     def open(self, name: str) -> AbstractContextManager[Writer]:
-        """Open a file by its name under the run's prepared prefix; left by an exception, it must not appear."""
+        """Open a file by its name under the prefix of prepared files; after an exception, it must not appear."""
 
 
-class SourceChanged(RuntimeError):  # noqa: N818 - it says what happened
-    """The second pass read other bytes than the first: the caller didn't pin the object's version."""
+class SourceChanged(RuntimeError):  # noqa: N818 - the name says what happened
+    """The second pass read different bytes than the first, because the caller did not pin the object's version."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was prepared, and from what.
+    """The result of preparing a file.
 
     Attributes
     ----------
     features
         The names of the columns in the shards, in order.
     minimum, maximum, scaled_mean
-        Per feature, the first two in the column's own unit, the last between 0 and 1.
+        Per feature; the first two in the unit of the column, the last between 0 and 1.
     rows_read, rows_dropped
-        Rows of the file, and those among them with an empty cell.
+        The number of rows in the file, and of those with an empty cell.
     dropped_regions
-        The first hundred of these: ``{"row", "id", "name", "empty_columns"}``.
+        The first hundred dropped rows: ``{"row", "id", "name", "empty_columns"}``.
     constant_features
-        Columns with one value, kept out of the model: ``{"name", "value"}``.
+        Columns with a single value, left out of the model: ``{"name", "value"}``.
     ignored_columns
-        Other columns kept out of the model: ``{"name", "reason"}``.
+        Other columns left out of the model: ``{"name", "reason"}``.
+    corrected_columns
+        Columns that lost their decimal points, and were divided to restore them: ``{"name", "divided_by"}``.
     source
         The file: ``sha256`` and ``bytes`` as stored, ``encoding``, ``compression``, ``delimiter``, ``decimal_mark``,
-        ``id_column`` (``None`` where the row's number is the id).
+        ``id_column`` (``None`` if the number of the row is the id).
     shards
         In the order of the rows.
     """
@@ -87,6 +91,7 @@ class Prepared:
     dropped_regions: list[DroppedRegion]
     constant_features: list[ConstantFeature]
     ignored_columns: list[IgnoredColumn]
+    corrected_columns: list[CorrectedColumn]
     source: Source
     shards: list[Shard]
 
@@ -105,13 +110,19 @@ class Prepared:
             dropped_regions=self.dropped_regions,
             constant_features=self.constant_features,
             ignored_columns=self.ignored_columns,
+            corrected_columns=self.corrected_columns,
             source=self.source,
             rows=RowCounts(read=self.rows_read, dropped=self.rows_dropped, kept=self.rows_kept),
         )
 
 
 def prepare(
-    open_source: Callable[[], BinaryIO], sink: Sink, *, minimum_rows: int, components: int | None = None
+    open_source: Callable[[], BinaryIO],
+    sink: Sink,
+    *,
+    minimum_rows: int,
+    components: int | None = None,
+    correct_shares: bool = False,
 ) -> Prepared:
     """Validate, clean, scale and shard a census CSV.
 
@@ -120,12 +131,14 @@ def prepare(
     open_source
         Opens the same bytes anew at each call; called twice.
     sink
-        Takes ``train/part-00000.pbr`` …, ``regions.csv``, ``scaler.json`` and, last, ``shards.json``. The same source
-        always gives the same bytes.
+        Receives ``train/part-00000.pbr`` and so on, ``regions.csv``, ``scaler.json`` and, last, ``shards.json``. The
+        same source always results in the same bytes.
     minimum_rows
-        How many complete rows the clustering needs: k, or the largest k that is tried.
+        The number of complete rows that the clustering needs: k, or the largest k that is tried.
     components
-        PCA's components; ``None`` means one fewer than there are features.
+        The number of PCA's components; ``None`` means one fewer than there are features.
+    correct_shares
+        Whether percentages that lost their decimal points are corrected instead of refused.
 
     Returns
     -------
@@ -135,25 +148,26 @@ def prepare(
     Raises
     ------
     InvalidCensus
-        When the file can't be used; nothing is written.
+        If the file cannot be used; nothing is written.
     SourceChanged
-        When the second pass meets another file than the first.
+        If the second pass reads a different file than the first.
     """
     with closing(open_source()) as stream:
         survey = Survey(CensusTable(stream))
-    features = survey.judge(minimum_rows, components)
+    features = survey.judge(minimum_rows, components, correct_shares=correct_shares)
     with closing(open_source()) as stream:
         scaled_mean, shards = _write_shards(CensusTable(stream), survey, features, sink)
     prepared = Prepared(
         features=[column.name for column in features],
-        minimum=[column.minimum for column in features],
-        maximum=[column.maximum for column in features],
+        minimum=[column.minimum / column.divisor for column in features],
+        maximum=[column.maximum / column.divisor for column in features],
         scaled_mean=scaled_mean,
         rows_read=survey.rows_read,
         rows_dropped=survey.rows_read - survey.rows_kept,
         dropped_regions=survey.dropped_regions,
         constant_features=survey.constant_features(),
         ignored_columns=survey.ignored_columns(),
+        corrected_columns=survey.corrected_columns(),
         source=survey.source,
         shards=shards,
     )
@@ -164,16 +178,16 @@ def prepare(
 
 
 def rows_per_shard(features: int) -> int:
-    """Return how many rows fit a request of either model and its answer, whatever number of components is kept."""
+    """Return how many rows fit the request and the response of either model, for any number of kept components."""
     one = np.zeros(1, np.float32)
-    answer_of_pca = recordio.encode_labels({"projection": np.zeros((1, features - 1), np.float32)})
-    answer_of_kmeans = recordio.encode_labels({"closest_cluster": one, "distance_to_cluster": one})
-    row = max(recordio.frame_bytes(features, np.float32), len(answer_of_pca), len(answer_of_kmeans))
+    response_of_pca = recordio.encode_labels({"projection": np.zeros((1, features - 1), np.float32)})
+    response_of_kmeans = recordio.encode_labels({"closest_cluster": one, "distance_to_cluster": one})
+    row = max(recordio.frame_bytes(features, np.float32), len(response_of_pca), len(response_of_kmeans))
     return max(1, MAX_SHARD_BYTES // row)
 
 
 class _Shards:
-    """Gathers scaled rows and writes a shard whenever one is full."""
+    """Collects scaled rows and writes a shard whenever one is full."""
 
     def __init__(self, features: int, sink: Sink, regions: Writer) -> None:
         self._sink = sink
@@ -198,7 +212,7 @@ class _Shards:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what is gathered, if anything."""
+        """Write the collected rows, if there are any."""
         if not self._filled:
             return
         first_row = sum(shard.rows for shard in self.written[-1:]) + (self.written[-1].first_row if self.written else 0)
@@ -218,7 +232,7 @@ class _Shards:
 def _write_shards(
     table: CensusTable, survey: Survey, features: list[Column], sink: Sink
 ) -> tuple[list[float], list[Shard]]:
-    """Scale and write every complete row; return the features' means of what was written, and the shards."""
+    """Scale and write every complete row; return the mean of each scaled feature, and the shards."""
     sums = np.zeros(len(features))
     with sink.open("regions.csv") as regions:
         shards = _Shards(len(features), sink, regions)
@@ -236,5 +250,5 @@ def _write_shards(
         shards.flush()
         written = sum(shard.rows for shard in shards.written)
         if (table.text.sha256, written) != (survey.source["sha256"], survey.rows_kept):
-            raise SourceChanged("the CSV changed while it was read; open one version of the object, both times")
+            raise SourceChanged("the CSV changed while it was read; open the same version of the object both times")
     return (sums / written).tolist(), shards.written

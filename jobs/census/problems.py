@@ -1,4 +1,4 @@
-"""What is wrong with a census CSV, said so that its owner can mend it."""
+"""Problems of a census CSV, described so that its owner can fix them."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -10,22 +10,23 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes
     ----------
     kind
-        Its class, such as ``not_a_number``; one file can have many problems of one kind.
+        The kind of problem, such as ``not_a_number``; a file can have many problems of one kind.
     message
-        The thing and the value: ``row 17: Poverty is 'n/a'``.
+        What is wrong and the value: ``Poverty is 'n/a'``.
     remedy
-        What would be right.
+        What is expected, or how to fix the problem.
     row
-        The record's number as a spreadsheet shows it (the header is row 1); ``None`` where the file is meant.
+        The number of the record as a spreadsheet shows it: the header is row 1. ``None`` if the whole file is
+        affected.
     column
-        The header's name of the column; ``None`` where the row or the file is meant.
+        The column's name in the header; ``None`` if a whole row or the whole file is affected.
     value
-        What the cell holds, at most 80 characters of it.
+        The first 80 characters of the cell.
     """
 
     kind: str
@@ -41,19 +42,19 @@ class Problem:
 
 
 def shorten(value: str) -> str:
-    """Cut a cell to what a message can show."""
+    """Shorten a cell to the length that a message shows."""
     return value if len(value) <= _SHOWN_CHARACTERS else value[: _SHOWN_CHARACTERS - 1] + "…"
 
 
-class InvalidCensus(Exception):  # noqa: N818 - the workflow's users meet this name as the execution's error
-    """The CSV can't be used as it is.
+class InvalidCensus(Exception):  # noqa: N818 - users see this name as the error of the execution
+    """The CSV cannot be used as it is.
 
     Attributes
     ----------
     problems
-        The first 100 of each kind, by row.
+        The first 100 of each kind, in the order of the rows.
     totals
-        How many there are of each kind, shown or not.
+        The number of problems of each kind.
     """
 
     def __init__(self, problems: list[Problem], totals: dict[str, int] | None = None) -> None:
@@ -75,15 +76,15 @@ class InvalidCensus(Exception):  # noqa: N818 - the workflow's users meet this n
         }
 
 
-class UnreadableText(Exception):  # noqa: N818 - it carries a problem, and ends the reading
-    """Reading can't go on: what follows this problem would be guessed.
+class UnreadableText(Exception):  # noqa: N818 - not an error of the program
+    """Reading cannot continue, because what follows this problem would be a guess.
 
     Attributes
     ----------
     problem
-        What is wrong, without its row.
+        The problem, without its row.
     records
-        How many records of the block it was found in lie before it; ``None`` where the whole file is meant.
+        The number of records before it in the block where it was found; ``None`` if the whole file is affected.
     """
 
     def __init__(self, problem: Problem, records: int | None = None) -> None:
@@ -92,41 +93,41 @@ class UnreadableText(Exception):  # noqa: N818 - it carries a problem, and ends 
         self.records = records
 
     def in_block(self, first_row: int) -> "UnreadableText":
-        """Return this with the problem's row, given the row of the block's first record."""
+        """Return the same exception with the row of the problem, given the row of the block's first record."""
         if self.records is None:
             return self
         return UnreadableText(replace(self.problem, row=first_row + self.records))
 
 
 class ProblemList:
-    """Collects problems, keeping the first hundred of each kind and counting the rest."""
+    """Collects problems: keeps the first hundred of each kind, and counts the rest."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []
         self.totals: dict[str, int] = {}
 
     def add(self, problem: Problem) -> None:
-        """Note one problem."""
+        """Add one problem."""
         if self.room(problem.kind):
             self._problems.append(problem)
         self.count(problem.kind, 1)
 
     def count(self, kind: str, more: int) -> None:
-        """Count problems that aren't shown."""
+        """Count problems that are not shown."""
         if more:
             self.totals[kind] = self.totals.get(kind, 0) + more
 
     def room(self, kind: str) -> int:
-        """Return how many more of a kind are shown."""
+        """Return how many more problems of a kind are kept."""
         return max(0, SHOWN_OF_EACH_KIND - self.totals.get(kind, 0))
 
     def refuse_if_any(self) -> None:
-        """Raise what was found.
+        """Raise the problems that were found.
 
         Raises
         ------
         InvalidCensus
-            When there is at least one problem.
+            If there is at least one problem.
         """
         if self._problems:
             raise InvalidCensus(sorted(self._problems, key=lambda problem: problem.row or 0), self.totals)

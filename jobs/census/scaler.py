@@ -38,6 +38,13 @@ class IgnoredColumn(TypedDict):
     reason: str
 
 
+class CorrectedColumn(TypedDict):
+    """A column whose values lost their decimal point, and are divided to restore it."""
+
+    name: str
+    divided_by: float
+
+
 class Source(TypedDict):
     """The CSV as it is stored; `id_column` is None if the row number serves as identifier."""
 
@@ -65,4 +72,5 @@ class Scaler(TypedDict):
     dropped_regions: list[DroppedRegion]
     constant_features: list[ConstantFeature]
     ignored_columns: list[IgnoredColumn]
+    corrected_columns: list[CorrectedColumn]
     source: Source

@@ -54,9 +54,16 @@ class MemorySink:
 
 
 def prepared(
-    content: str | bytes, *, minimum_rows: int = 2, components: int | None = None
+    content: str | bytes, *, minimum_rows: int = 2, components: int | None = None, correct_shares: bool = False
 ) -> tuple[Prepared, MemorySink]:
     """Prepare a file given by its content."""
     data = content.encode() if isinstance(content, str) else content
     sink = MemorySink()
-    return prepare(lambda: io.BytesIO(data), sink, minimum_rows=minimum_rows, components=components), sink
+    made = prepare(
+        lambda: io.BytesIO(data),
+        sink,
+        minimum_rows=minimum_rows,
+        components=components,
+        correct_shares=correct_shares,
+    )
+    return made, sink

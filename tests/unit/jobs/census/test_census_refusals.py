@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from jobs.census.prepare import InvalidCensus
 from tests.unit.jobs.census.census_files import HEADER, ROWS, csv_text, prepared
 
 
-def refusal(content: str | bytes, **settings: int) -> InvalidCensus:
+def refusal(content: str | bytes, **settings: Any) -> InvalidCensus:
     with pytest.raises(InvalidCensus) as caught:
         prepared(content, **settings)
     return caught.value
@@ -49,7 +50,7 @@ CASES = {
         "the file holds blank lines only; upload a CSV with a header and rows",
     ),
     "blank lines only": ("\n\n\n", "the file holds blank lines only; upload a CSV with a header and rows"),
-    "header only": (HEADER + "\n", "there is a header and no row; expected one row a region"),
+    "header only": (HEADER + "\n", "there is a header and no row; expected one row per region"),
     "no state": (
         csv_text(header=HEADER.replace("State", "Area")),
         "row 1: there is no column State (the header has: CensusId, Area, County, TotalPop, Income, Poverty); "
@@ -74,8 +75,8 @@ CASES = {
     ),
     "values without a name": (
         csv_text(*[f"{i},{row}" for i, row in enumerate(ROWS)], header="," + HEADER),
-        "column 1 has no name, and a value in 4 rows; name it in the header, or delete it (an index that a program "
-        "wrote, perhaps)",
+        "column 1 has no name, and a value in 4 rows; name it in the header, or delete it (it may be an index "
+        "that a program wrote)",
     ),
     "a short row": (csv_text(*ROWS, "01009,Alabama,Blount,1,2"), f"row 6: there are 5 cells; {SEPARATOR}"),
     "a row of one cell": (csv_text(*ROWS, "Source: Census"), f"row 6: there is 1 cell; {SEPARATOR}"),
@@ -239,7 +240,7 @@ def test_every_problem_of_a_file_is_listed_by_row() -> None:
 
 
 def test_a_hundred_problems_of_each_kind_are_shown_and_all_are_counted() -> None:
-    rows = [f"{i},A,County {i},x,-1,{i}" for i in range(250)]
+    rows = [f"{i},A,County {i},x,-1,{i % 100}" for i in range(250)]
     error = refusal(csv_text(*rows, *["too,short"] * 120, *ROWS))
     assert error.totals == {"ragged_row": 120, "not_a_number": 250, "negative": 250}
     assert len(error.problems) == 300
@@ -249,7 +250,7 @@ def test_a_hundred_problems_of_each_kind_are_shown_and_all_are_counted() -> None
 
 def test_problems_are_counted_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.census.text.BLOCK_BYTES", 100)
-    rows = [f"{i},A,County {i},x,-1,{i}" for i in range(250)]
+    rows = [f"{i},A,County {i},x,-1,{i % 100}" for i in range(250)]
     error = refusal(csv_text(*ROWS, *rows, *["too,short"] * 120))
     assert error.totals == {"ragged_row": 120, "not_a_number": 250, "negative": 250}
     assert [p.row for p in error.problems if p.kind == "not_a_number"] == list(range(6, 106))

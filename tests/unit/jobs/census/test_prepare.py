@@ -83,6 +83,7 @@ class TestFilesWritten:
             "dropped_regions": [{"row": 6, "id": "01009", "name": "Alabama-Blount", "empty_columns": ["Income"]}],
             "constant_features": [],
             "ignored_columns": [],
+            "corrected_columns": [],
             "source": {
                 "sha256": hashlib.sha256(csv_text(*ROWS, "01009,Alabama,Blount,57710,,16.7").encode()).hexdigest(),
                 "bytes": 241,
