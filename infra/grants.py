@@ -1,4 +1,4 @@
-"""Who may touch what: everything each function is allowed, in one place."""
+"""What each function and the state machine may do."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from constructs import Construct
 from contract.layout import ANY_RUN, INCOMING_PREFIX, LATEST
 from contract.names import Stage, resource_pattern
 from infra.encryption import Encryption
+from infra.flow import MAPS
 from infra.functions import Functions
 from infra.model_stage import sagemaker_arn
 from infra.policies import allow
 from infra.settings import Settings
 from infra.storage import Storage
-from infra.workflow import MAPS, execution_arns, state_machine_arn
+from infra.workflow import Workflow, execution_arns, state_machine_arn
 
 _NAMED_BY_RUN = "Every run names its own, and has its own folder"
 _NO_RESOURCE = "SageMaker's List actions take no resource"
 
-# Why a permission that a rehearsal doesn't use is granted all the same.
 NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("publish", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
@@ -43,14 +43,47 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("start_run", "s3:GetObjectVersion"): "Only for a deliberate re-run of an older version.",
     ("*", "xray:PutTraceSegments"): "Lambda sends the function's trace.",
     ("*", "xray:PutTelemetryRecords"): "Lambda sends the function's trace.",
+    ("launch_endpoint", "kms:CreateGrant"): "SageMaker uses the customer key for an endpoint on the caller's behalf.",
+    ("launch_endpoint", "kms:DescribeKey"): "SageMaker uses the customer key for an endpoint on the caller's behalf.",
     ("*", "kms:Decrypt"): "Amazon S3 and SNS use the customer key on the caller's behalf.",
     ("*", "kms:GenerateDataKey"): "Amazon S3 and SNS use the customer key on the caller's behalf.",
 }
+"""Why a function has a permission that a rehearsal does not use, by function (``*`` for all) and action."""
+
+_LOG_DELIVERY = (
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+)
+_TRACES = (
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+)
+_CONTROL_OF_MAPS = ("states:DescribeExecution", "states:StopExecution", "states:RedriveExecution")
+
+_PAGES = "https://docs.aws.amazon.com/step-functions/latest/dg"
+STATE_MACHINE_NOT_REHEARSED: dict[str, str] = {
+    **dict.fromkeys(_LOG_DELIVERY, f"Step Functions delivers the machine's log as this role. {_PAGES}/cw-logs.html"),
+    **dict.fromkeys(_TRACES, f"Step Functions sends traces as this role. {_PAGES}/concepts-xray-tracing.html"),
+    **dict.fromkeys(
+        _CONTROL_OF_MAPS,
+        "Step Functions follows, stops and redrives a distributed map's executions as this role."
+        f" {_PAGES}/iam-policies-eg-dist-map.html",
+    ),
+}
+"""Why the state machine has permissions that a rehearsal does not use, and the page on which AWS asks for them."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What functions touch."""
+    """What functions use."""
 
     scope: Construct
     settings: Settings
@@ -60,9 +93,10 @@ class Resources:
     execution_role: iam.Role
 
 
-def grant_all(functions: Functions, resources: Resources) -> None:
-    """Let each function do what it does."""
+def grant_all(functions: Functions, workflow: Workflow, resources: Resources) -> None:
+    """Allow each function and the state machine what they need."""
     grants = _Grants(functions, resources)
+    grants.state_machine(workflow.role)
     grants.start_run()
     grants.prepare()
     grants.launchers()
@@ -80,10 +114,28 @@ class _Grants:
         self._machine = state_machine_arn(resources.scope, resources.settings)
         self._executions = execution_arns(resources.scope, resources.settings)
 
+    def state_machine(self, role: iam.Role) -> None:
+        invoked = ("prepare", "launch_training", "launch_endpoint", "project", "choose_clusters", "label", "publish")
+        functions = [self._functions[name].function_arn for name in (*invoked, "teardown", "record_failure")]
+        allow(role, ["lambda:InvokeFunction"], functions)
+        allow(role, ["sagemaker:DescribeTrainingJob"], [self._sagemaker("training-job")], because=_NAMED_BY_RUN)
+        allow(role, ["sagemaker:DescribeEndpoint"], [self._sagemaker("endpoint")], because=_NAMED_BY_RUN)
+        allow(role, ["s3:GetObject"], self._results((ANY_RUN.shards,)), because=_NAMED_BY_RUN)
+        if self._given.encryption.data_key is not None:
+            # Step Functions reads the list of shards as this role.
+            allow(role, ["kms:Decrypt"], [self._given.encryption.data_key.key_arn])
+        allow(role, ["states:StartExecution"], [self._machine])
+        children = [execution_arns(self._given.scope, self._given.settings, of_map=name) for name in MAPS]
+        because = "Step Functions names the executions of a distributed map"
+        allow(role, _CONTROL_OF_MAPS, children, because=because)
+        allow(role, _LOG_DELIVERY, ["*"], because="The actions of log delivery take no resource")
+        allow(role, _TRACES, ["*"], because="The actions of X-Ray take no resource")
+
     def start_run(self) -> None:
         role = self._functions.role("start_run")
         allow(role, ["states:StartExecution"], [self._machine])
         self._read_input("start_run", "s3:GetObject", "s3:GetObjectVersion")
+        self._send_dead_letters("start_run")
 
     def prepare(self) -> None:
         # Exactly the version that started the run, never the latest.
@@ -99,7 +151,9 @@ class _Grants:
         self._launch("launch_endpoint", "endpoint", endpoint)
         self._launch("launch_endpoint", "endpoint-config", config)
         self._launch("launch_endpoint", "model", ["CreateModel", "DescribeModel", "ListTags"])
-        # An endpoint is made from its config: AWS checks CreateEndpoint on both.
+        # SageMaker grants the volumes of an encrypted endpoint the key on behalf of the caller of CreateEndpoint.
+        self._use_data_key("launch_endpoint", "kms:CreateGrant", "kms:DescribeKey")
+        # AWS authorizes CreateEndpoint on the endpoint and on its config.
         allow(
             self._functions.role("launch_endpoint"),
             ["sagemaker:CreateEndpoint"],
@@ -181,6 +235,7 @@ class _Grants:
             allow(role, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
         sweep = self._functions.role("sweep")
         allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
+        self._send_dead_letters("sweep")
 
     def _sagemaker(self, kind: str, stage: Stage | None = None) -> str:
         return sagemaker_arn(kind, resource_pattern(self._given.settings.deployment_id, stage))
@@ -224,6 +279,10 @@ class _Grants:
         role = self._functions.role(name)
         allow(role, ["sns:Publish"], [self._given.topic.topic_arn])
         allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [self._given.encryption.topic_key.key_arn])
+
+    def _send_dead_letters(self, name: str) -> None:
+        """Let Lambda encrypt, as the function's role, the events that the function failed to handle."""
+        self._use_data_key(name, "kms:Decrypt", "kms:GenerateDataKey")
 
     def _use_data_key(self, name: str, *actions: str) -> None:
         if self._given.encryption.data_key is not None:

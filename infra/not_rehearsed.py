@@ -1,4 +1,4 @@
-"""Why roles are granted what a rehearsal doesn't use: ``python -m infra.not_rehearsed`` prints it as JSON.
+"""The reasons for permissions that a rehearsal does not use: ``python -m infra.not_rehearsed`` prints them as JSON.
 
 Role (a function's module, ``state machine``, ``sagemaker``, or ``*`` for all) -> action -> reason.
 """
@@ -6,15 +6,15 @@ Role (a function's module, ``state machine``, ``sagemaker``, or ``*`` for all) -
 import json
 from collections import defaultdict
 
-from infra import grants, sagemaker_role, workflow
+from infra import grants, sagemaker_role
 
 
 def reasons() -> dict[str, dict[str, str]]:
-    """Return what stands beside the grants, by role."""
+    """Return the reasons by role and action."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for (function, action), reason in grants.NOT_REHEARSED.items():
         found[function][action] = reason
-    for action, reason in workflow.NOT_REHEARSED.items():
+    for action, reason in grants.STATE_MACHINE_NOT_REHEARSED.items():
         found["state machine"][action] = reason
     for action, (reason, source) in sagemaker_role.NOT_REHEARSED.items():
         found["sagemaker"][action] = f"{reason} {source}"

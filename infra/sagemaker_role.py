@@ -26,6 +26,7 @@ NOT_REHEARSED: dict[str, tuple[str, str]] = {
     "kms:CreateGrant": ("SageMaker attaches volumes that the customer key encrypts.", _KMS_PAGE),
     "kms:Decrypt": ("Reads inputs and artifacts that the customer key encrypts.", _KMS_PAGE),
     "kms:DescribeKey": ("SageMaker attaches volumes that the customer key encrypts.", _KMS_PAGE),
+    "kms:Encrypt": ("Writes artifacts that the customer key encrypts.", _KMS_PAGE),
     "kms:GenerateDataKey": ("Writes artifacts that the customer key encrypts.", _KMS_PAGE),
     "kms:GenerateDataKeyWithoutPlaintext": ("SageMaker makes volumes that the customer key encrypts.", _KMS_PAGE),
 }
@@ -69,7 +70,8 @@ class SageMakerRole(Construct):
         if encryption.data_key is None:
             return
         key = [encryption.data_key.key_arn]
-        use = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"]
+        use = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+        use += ["kms:GenerateDataKeyWithoutPlaintext"]
         allow(self.role, use, key)
         allow(self.role, ["kms:CreateGrant"], key, conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}})
 

@@ -98,7 +98,7 @@ class CensusSegmentation(Construct):
         )
 
         resources = Resources(self, settings, storage, encryption, notifications.topic, sagemaker.role)
-        grant_all(functions, resources)
+        grant_all(functions, workflow, resources)
         run_settings = self._run_settings(resources, images, functions.code_version)
         # Not CDK's own to_json_string, which omits what is None.
         functions.set_run_settings(json.dumps(run_settings.as_dict()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra import grants, sagemaker_role, workflow
+from infra import grants, sagemaker_role
 from tests.infra.synthesis import KMS, resources, template_of
 
 EVERY_FUNCTION = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -205,10 +205,36 @@ def test_whatever_a_rehearsal_may_leave_unused_is_granted_and_explained() -> Non
         assert reason.endswith(".")
         role = "" if function == "*" else f"Functions{''.join(w.capitalize() for w in function.split('_'))}Role"
         assert action in actions(role, **KMS), (function, action)
-    for action, reason in workflow.NOT_REHEARSED.items():
+    for action, reason in grants.STATE_MACHINE_NOT_REHEARSED.items():
         assert action in actions("WorkflowRole"), action
         assert "https://docs.aws.amazon.com/" in reason
     for action, (reason, source) in sagemaker_role.NOT_REHEARSED.items():
         assert action in actions("SageMakerRole", **KMS), action
         assert reason.endswith(".")
         assert source.startswith("https://docs.aws.amazon.com/")
+
+
+def test_in_kms_mode_the_state_machine_may_decrypt_the_list_of_shards() -> None:
+    assert "kms:Decrypt" in actions("WorkflowRole", **KMS)
+    assert "kms:Decrypt" not in actions("WorkflowRole")
+
+
+def test_in_kms_mode_the_launcher_of_endpoints_may_grant_the_key_to_sagemaker() -> None:
+    assert {"kms:CreateGrant", "kms:DescribeKey"} <= actions("FunctionsLaunchEndpointRole", **KMS)
+
+
+@pytest.mark.parametrize("function", ["StartRun", "Sweep"])
+def test_in_kms_mode_a_function_with_dead_letters_may_encrypt_them(function: str) -> None:
+    assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(f"Functions{function}Role", **KMS)
+
+
+def test_in_kms_mode_the_sagemaker_role_may_encrypt_outputs() -> None:
+    assert "kms:Encrypt" in actions("SageMakerRole", **KMS)
+
+
+def test_in_kms_mode_logs_use_the_key_under_the_partitions_own_service_name() -> None:
+    """CloudWatch Logs is logs.<region>.amazonaws.com.cn in China."""
+    (key,) = resources(template_of(**KMS), "AWS::KMS::Key").values()
+    principals = [statement["Principal"] for statement in key["Properties"]["KeyPolicy"]["Statement"]]
+    expected = ["logs.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}]
+    assert {"Service": {"Fn::Join": ["", expected]}} in principals

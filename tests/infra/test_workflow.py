@@ -10,7 +10,7 @@ import pytest
 from jsonata.jsonata import Jsonata
 
 from infra.definition import all_states, machines, state_machine_definition, successors
-from infra.workflow import PHASES
+from infra.flow import PHASES
 from tests.infra.synthesis import KMS, ROOT, resources, template_of
 
 

@@ -1,0 +1,211 @@
+"""The states of a run: its phases, and the path that every failure takes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.functions import Functions
+from infra.model_stage import Inference, ModelStage
+from infra.settings import Settings
+from infra.storage import Storage
+from infra.tasks import failing_task, function_task
+from infra.teardown import TearDown
+
+_path = sfn.JsonPath.string_at
+_number = sfn.JsonPath.number_at
+_object = sfn.JsonPath.object_at
+
+PHASES = ("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish")
+"""The phases of a run; a run that failed is resumed at the phase that failed."""
+
+MAPS = ("Project", "Label")
+"""The distributed maps; each item of a map is an execution of its own."""
+
+
+class Flow(Construct):
+    """The states: Prepare -> Pca -> KMeans -> TearDownKMeans -> Publish.
+
+    When a phase fails, the failure is noted, both models are torn down, and RecordFailure ends the execution with the
+    first error. A redriven execution resumes at the phase that failed.
+
+    Attributes
+    ----------
+    definition
+        The states from the first to the last.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, storage: Storage, functions: Functions
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._functions = functions
+        self._storage = storage
+
+        publish = self._build_publish()
+        teardown = self._build_teardown(then=publish)
+        kmeans = self._build_kmeans_phase()
+        pca = self._build_pca_phase()
+        prepare = self._build_prepare()
+        self.definition = prepare.next(pca).next(kmeans).next(teardown.start)
+
+        failure = self._build_failure_path(resume_at=[prepare, pca, kmeans, teardown.start, publish])
+        catching: list[sfn.Parallel | sfn.TaskStateBase] = [prepare, pca, kmeans, teardown.task, publish]
+        for phase, state in zip(PHASES, catching, strict=True):
+            self._note_failure(phase, state, failure)
+
+    def _build_prepare(self) -> sfn.TaskStateBase:
+        return function_task(
+            self,
+            "Prepare",
+            self._functions["prepare"],
+            {"run_id": _path("$.run_id"), "input": _object("$.input")},
+            result={
+                "rows": _number("$.Payload.rows"),
+                "features": _number("$.Payload.features"),
+                "shards_key": _path("$.Payload.shards_key"),
+            },
+            result_path="$.prepared",
+        )
+
+    def _build_pca_phase(self) -> sfn.Parallel:
+        stage = ModelStage(
+            self,
+            "Pca",
+            stage="pca",
+            functions=self._functions,
+            settings=self._settings,
+            shards_bucket=self._storage.results,
+            features_path="$.prepared.features",
+            clusters_path=None,
+            inference=Inference(state="Project", function="project", answer="components"),
+        )
+        # A Parallel state with one branch, because its Catch covers the whole phase.
+        phase = sfn.Parallel(
+            self,
+            "PcaPhase",
+            state_name="Pca",
+            result_selector={**_kept_of_stage(0), "components": _number("$[0].inferred.components")},
+            result_path="$.pca",
+        )
+        return phase.branch(stage.chain)
+
+    def _build_kmeans_phase(self) -> sfn.Parallel:
+        choose_clusters = function_task(
+            self,
+            "ChooseClusters",
+            self._functions["choose_clusters"],
+            {"run_id": _path("$.run_id")},
+            result={"clusters": _number("$.Payload.clusters")},
+            result_path="$.chosen",
+        )
+        is_chosen = self._settings.clusters == "auto"
+        stage = ModelStage(
+            self,
+            "KMeans",
+            stage="kmeans",
+            functions=self._functions,
+            settings=self._settings,
+            shards_bucket=self._storage.results,
+            features_path="$.pca.components",
+            clusters_path="$.chosen.clusters" if is_chosen else None,
+            inference=Inference(state="Label", function="label", answer="rows"),
+        )
+        phase = sfn.Parallel(
+            self,
+            "KMeansPhase",
+            state_name="KMeans",
+            result_selector=_kept_of_stage(0),
+            result_path="$.kmeans",
+        )
+        if is_chosen:
+            phase.branch(choose_clusters.next(stage.chain))
+        else:
+            # Only the report shows the elbow, so training does not wait for it.
+            phase.branch(stage.chain, choose_clusters)
+        teardown = TearDown(
+            self, "TearDownPca", name="Pca", stage="pca", functions=self._functions, settings=self._settings
+        )
+        return phase.branch(teardown.start)
+
+    def _build_teardown(self, *, then: sfn.IChainable) -> TearDown:
+        return TearDown(
+            self,
+            "TearDownKMeans",
+            name="KMeans",
+            stage="kmeans",
+            functions=self._functions,
+            settings=self._settings,
+            then=then,
+        )
+
+    def _build_publish(self) -> sfn.TaskStateBase:
+        described = {
+            f"{stage}_{what}": _object(f"$.{stage}.{kept}")
+            for stage in ("pca", "kmeans")
+            for what, kept in (("training", "training"), ("endpoint", "endpoint"), ("hosting_launch", "hosting"))
+        }
+        return function_task(
+            self,
+            "Publish",
+            self._functions["publish"],
+            {
+                "run_id": _path("$.run_id"),
+                "input": _object("$.input"),
+                "execution": _object("$$.Execution"),
+                **described,
+            },
+            result={"published": _object("$.Payload")},
+            result_path="$",
+        )
+
+    def _build_failure_path(self, *, resume_at: Sequence[sfn.State]) -> sfn.State:
+        record = failing_task(
+            self,
+            "RecordFailure",
+            self._functions["record_failure"],
+            {
+                "run_id": _path("$.run_id"),
+                "input": _object("$.input"),
+                "failure": _object("$.failure"),
+                "execution": _object("$$.Execution"),
+            },
+            # It returns only if the execution was redriven.
+            result={"phase": _path("$.Payload.phase")},
+            result_path="$.resume",
+        )
+        resume = sfn.Choice(self, "Resume")
+        for phase, state in zip(PHASES, resume_at, strict=True):
+            resume.when(sfn.Condition.string_equals("$.resume.phase", phase), state)
+        record.next(resume)
+
+        clean_up = sfn.Parallel(self, "CleanUp", result_path=sfn.JsonPath.DISCARD)
+        for name, stage in (("FailedPca", "pca"), ("FailedKMeans", "kmeans")):
+            teardown = TearDown(
+                self,
+                f"TearDown{name}",
+                name=name,  # type: ignore[arg-type]
+                stage=stage,  # type: ignore[arg-type]
+                functions=self._functions,
+                settings=self._settings,
+            )
+            clean_up.branch(teardown.start)
+        clean_up.add_catch(record, result_path="$.failure.cleanup")
+        clean_up.next(record)
+        return clean_up
+
+    def _note_failure(self, phase: str, catching: sfn.Parallel | sfn.TaskStateBase, then: sfn.IChainable) -> None:
+        note = sfn.Pass(
+            self,
+            f"Note{phase}Failure",
+            parameters={"phase": phase, "error": _object("$.error"), "execution": _object("$$.Execution")},
+            result_path="$.failure",
+        )
+        catching.add_catch(note.next(then), result_path="$.error")
+
+
+def _kept_of_stage(branch: int) -> dict[str, Any]:
+    """Select what a ModelStage describes from the results of a Parallel state."""
+    return {key: _object(f"$[{branch}].{key}") for key in ("training", "endpoint", "hosting")}
