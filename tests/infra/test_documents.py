@@ -1,7 +1,16 @@
 """What is generated into docs/ is up to date."""
 
+import re
+
+from contract.names import MAX_SHARD_BYTES
 from infra import diagram, settings_docs
-from tests.infra.synthesis import template_of
+from infra.functions import function_specs
+from infra.settings import Settings
+from jobs.sagemaker.recordio import frame_bytes
+from tests.infra.synthesis import ROOT, template_of
+
+WRITTEN = {"bench/last.json", "jobs/vendor"}
+"""Files that commands write, and that are not committed."""
 
 
 def test_the_settings_page_describes_the_settings_as_they_are() -> None:
@@ -15,3 +24,24 @@ def test_every_setting_says_what_it_does() -> None:
 
 def test_the_picture_of_the_flow_is_drawn_from_the_template_as_it_is() -> None:
     assert diagram.PICTURE.read_text() == diagram.draw(template_of()), "run python -m infra.diagram"
+
+
+def test_the_documents_give_the_rows_per_shard_that_the_limit_allows() -> None:
+    rows = f"{MAX_SHARD_BYTES // frame_bytes(34):,}"
+    for name in ("performance.md", "decisions/0002-one-distributed-map.md"):
+        assert f"{rows} rows" in (ROOT / "docs" / name).read_text(encoding="utf-8"), name
+
+
+def test_the_documents_name_no_file_of_ours_that_does_not_exist() -> None:
+    folders = "contract|infra|lambdas|jobs|embedded_aws|local|tests|tools|bench|docs"
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for path in re.findall(rf"`((?:{folders})/[\w/.-]+)`", document.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists() or path in WRITTEN, f"{document.name}: {path}"
+
+
+def test_the_decision_on_layers_counts_the_functions_without_the_science_layer() -> None:
+    specs = function_specs(Settings())
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    without = sum(not spec.science for spec in specs)
+    text = (ROOT / "docs" / "decisions" / "0006-two-layers.md").read_text(encoding="utf-8")
+    assert f"{words[without].title()} of the {words[len(specs)]} functions" in text
