@@ -100,10 +100,10 @@ class Launched(TypedDict):
 
 
 class ShardEvent(TypedDict):
-    """One shard for one endpoint; ``artifacts`` is the S3 URI of the endpoint's model."""
+    """One shard for one model; ``endpoint`` is sent where models are hosted, ``artifacts`` is the model's S3 URI."""
 
     run_id: str
-    endpoint: str
+    endpoint: NotRequired[str]
     artifacts: str
     shard: ShardItem
 
@@ -133,17 +133,17 @@ class ChosenClusters(TypedDict):
 
 
 class PublishEvent(TypedDict):
-    """Both stages' training jobs and endpoints as SageMaker describes them, and what launched the endpoints."""
+    """Both stages' training jobs as SageMaker describes them; where models are hosted, also the endpoints."""
 
     run_id: str
     input: Source
     execution: Execution
     pca_training: dict[str, Any]
-    pca_endpoint: dict[str, Any]
-    pca_hosting_launch: Launched
+    pca_endpoint: NotRequired[dict[str, Any]]
+    pca_hosting_launch: NotRequired[Launched]
     kmeans_training: dict[str, Any]
-    kmeans_endpoint: dict[str, Any]
-    kmeans_hosting_launch: Launched
+    kmeans_endpoint: NotRequired[dict[str, Any]]
+    kmeans_hosting_launch: NotRequired[Launched]
 
 
 class StateError(TypedDict):

@@ -66,6 +66,12 @@ class RunParameters:
         1_800,
         "Time limit of one training job, including the wait for its instance: nine times the recorded 191 s.",
     )
+    inference: Literal["endpoint", "function"] = setting(
+        "endpoint",
+        "`endpoint`: SageMaker hosts each model while a run sends its rows to it. `function`: the functions apply the"
+        " models themselves; the stack then has no states, permissions or functions for hosting, and a run takes a"
+        " third of the time. Do not change it while a run is in progress.",
+    )
     hosting_instance_types: Annotated[list[str], Limits(min_length=1)] = setting(
         ["ml.t2.medium"],
         "Instance types for hosting, in order of preference: after a quota or capacity error the next one is used."
@@ -96,6 +102,11 @@ class RunParameters:
         "Time limit of a teardown; when it passes, the run fails and an alarm is raised. An endpoint that is being"
         " created cannot be deleted until it is in service: twice the recorded 440 s.",
     )
+
+    @property
+    def hosts_models(self) -> bool:
+        """Whether SageMaker endpoints serve the models."""
+        return self.inference == "endpoint"
 
 
 @dataclass(frozen=True, kw_only=True)

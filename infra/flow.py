@@ -1,6 +1,6 @@
 """The states of a run: its phases, and the path that every failure takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aws_cdk import aws_stepfunctions as sfn
@@ -28,7 +28,8 @@ class Flow(Construct):
     """The states: Prepare -> Pca -> KMeans -> TearDownKMeans -> Publish.
 
     When a phase fails, the failure is noted, both models are torn down, and RecordFailure ends the execution with the
-    first error. A redriven execution resumes at the phase that failed.
+    first error. A redriven execution resumes at the phase that failed. If functions apply the models, a successful run
+    has nothing to tear down, so there are no states for it.
 
     Attributes
     ----------
@@ -45,16 +46,24 @@ class Flow(Construct):
         self._storage = storage
 
         publish = self._build_publish()
-        teardown = self._build_teardown(then=publish)
         kmeans = self._build_kmeans_phase()
         pca = self._build_pca_phase()
         prepare = self._build_prepare()
-        self.definition = prepare.next(pca).next(kmeans).next(teardown.start)
+        starts: dict[str, sfn.State] = {"Prepare": prepare, "Pca": pca, "KMeans": kmeans, "Publish": publish}
+        catching: dict[str, sfn.Parallel | sfn.TaskStateBase]
+        catching = {"Prepare": prepare, "Pca": pca, "KMeans": kmeans, "Publish": publish}
+        if settings.hosts_models:
+            teardown = self._build_teardown(then=publish)
+            starts["TearDownKMeans"], catching["TearDownKMeans"] = teardown.start, teardown.task
+            after_kmeans: sfn.IChainable = teardown.start
+        else:
+            after_kmeans = publish
+        self.definition = prepare.next(pca).next(kmeans).next(after_kmeans)
 
-        failure = self._build_failure_path(resume_at=[prepare, pca, kmeans, teardown.start, publish])
-        catching: list[sfn.Parallel | sfn.TaskStateBase] = [prepare, pca, kmeans, teardown.task, publish]
-        for phase, state in zip(PHASES, catching, strict=True):
-            self._note_failure(phase, state, failure)
+        resume_at = {phase: starts[phase] for phase in PHASES if phase in starts}
+        failure = self._build_failure_path(resume_at)
+        for phase in resume_at:
+            self._note_failure(phase, catching[phase], failure)
 
     def _build_prepare(self) -> sfn.TaskStateBase:
         return function_task(
@@ -87,7 +96,7 @@ class Flow(Construct):
             self,
             "PcaPhase",
             state_name="Pca",
-            result_selector={**_kept_of_stage(0), "components": _number("$[0].inferred.components")},
+            result_selector={**self._select_descriptions(), "components": _number("$[0].inferred.components")},
             result_path="$.pca",
         )
         return phase.branch(stage.chain)
@@ -117,7 +126,7 @@ class Flow(Construct):
             self,
             "KMeansPhase",
             state_name="KMeans",
-            result_selector=_kept_of_stage(0),
+            result_selector=self._select_descriptions(),
             result_path="$.kmeans",
         )
         if is_chosen:
@@ -125,10 +134,12 @@ class Flow(Construct):
         else:
             # Only the report shows the elbow, so training does not wait for it.
             phase.branch(stage.chain, choose_clusters)
-        teardown = TearDown(
-            self, "TearDownPca", name="Pca", stage="pca", functions=self._functions, settings=self._settings
-        )
-        return phase.branch(teardown.start)
+        if self._settings.hosts_models:
+            teardown = TearDown(
+                self, "TearDownPca", name="Pca", stage="pca", functions=self._functions, settings=self._settings
+            )
+            phase.branch(teardown.start)
+        return phase
 
     def _build_teardown(self, *, then: sfn.IChainable) -> TearDown:
         return TearDown(
@@ -142,10 +153,11 @@ class Flow(Construct):
         )
 
     def _build_publish(self) -> sfn.TaskStateBase:
+        names = {"training": "training", "endpoint": "endpoint", "hosting": "hosting_launch"}
         described = {
-            f"{stage}_{what}": _object(f"$.{stage}.{kept}")
+            f"{stage}_{names[kept]}": _object(f"$.{stage}.{kept}")
             for stage in ("pca", "kmeans")
-            for what, kept in (("training", "training"), ("endpoint", "endpoint"), ("hosting_launch", "hosting"))
+            for kept in self._descriptions
         }
         return function_task(
             self,
@@ -161,7 +173,7 @@ class Flow(Construct):
             result_path="$",
         )
 
-    def _build_failure_path(self, *, resume_at: Sequence[sfn.State]) -> sfn.State:
+    def _build_failure_path(self, resume_at: Mapping[str, sfn.State]) -> sfn.State:
         record = failing_task(
             self,
             "RecordFailure",
@@ -177,7 +189,7 @@ class Flow(Construct):
             result_path="$.resume",
         )
         resume = sfn.Choice(self, "Resume")
-        for phase, state in zip(PHASES, resume_at, strict=True):
+        for phase, state in resume_at.items():
             resume.when(sfn.Condition.string_equals("$.resume.phase", phase), state)
         record.next(resume)
 
@@ -205,7 +217,11 @@ class Flow(Construct):
         )
         catching.add_catch(note.next(then), result_path="$.error")
 
+    @property
+    def _descriptions(self) -> tuple[str, ...]:
+        """The fields of a ModelStage's output that Publish needs."""
+        return ("training", "endpoint", "hosting") if self._settings.hosts_models else ("training",)
 
-def _kept_of_stage(branch: int) -> dict[str, Any]:
-    """Select what a ModelStage describes from the results of a Parallel state."""
-    return {key: _object(f"$[{branch}].{key}") for key in ("training", "endpoint", "hosting")}
+    def _select_descriptions(self) -> dict[str, Any]:
+        """Select what a ModelStage describes from the results of the Parallel state whose first branch it is."""
+        return {key: _object(f"$[0].{key}") for key in self._descriptions}

@@ -61,7 +61,7 @@ def function_specs(settings: Settings) -> list[FunctionSpec]:
         FunctionSpec("start_run", 256, _CALL_SECONDS),
         FunctionSpec("prepare", 1_769, settings.prepare_timeout_seconds, science=True),
         FunctionSpec("launch_training", 256, _CALL_SECONDS),
-        FunctionSpec("launch_endpoint", 256, _CALL_SECONDS),
+        *([FunctionSpec("launch_endpoint", 256, _CALL_SECONDS)] if settings.hosts_models else []),
         FunctionSpec("project", 1_024, inference, science=True),
         FunctionSpec("choose_clusters", 1_769, publish, science=True),
         FunctionSpec("label", 1_024, inference, science=True),

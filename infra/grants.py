@@ -100,6 +100,8 @@ def grant_all(functions: Functions, workflow: Workflow, resources: Resources) ->
     grants.start_run()
     grants.prepare()
     grants.launchers()
+    if resources.settings.hosts_models:
+        grants.hosting()
     grants.inference()
     grants.choose_clusters()
     grants.publish()
@@ -115,11 +117,14 @@ class _Grants:
         self._executions = execution_arns(resources.scope, resources.settings)
 
     def state_machine(self, role: iam.Role) -> None:
-        invoked = ("prepare", "launch_training", "launch_endpoint", "project", "choose_clusters", "label", "publish")
+        invoked = ["prepare", "launch_training", "project", "choose_clusters", "label", "publish"]
+        if self._given.settings.hosts_models:
+            invoked.append("launch_endpoint")
         functions = [self._functions[name].function_arn for name in (*invoked, "teardown", "record_failure")]
         allow(role, ["lambda:InvokeFunction"], functions)
         allow(role, ["sagemaker:DescribeTrainingJob"], [self._sagemaker("training-job")], because=_NAMED_BY_RUN)
-        allow(role, ["sagemaker:DescribeEndpoint"], [self._sagemaker("endpoint")], because=_NAMED_BY_RUN)
+        if self._given.settings.hosts_models:
+            allow(role, ["sagemaker:DescribeEndpoint"], [self._sagemaker("endpoint")], because=_NAMED_BY_RUN)
         allow(role, ["s3:GetObject"], self._results((ANY_RUN.shards,)), because=_NAMED_BY_RUN)
         if self._given.encryption.data_key is not None:
             # Step Functions reads the list of shards as this role.
@@ -146,6 +151,9 @@ class _Grants:
 
     def launchers(self) -> None:
         self._launch("launch_training", "training-job", ["CreateTrainingJob", "DescribeTrainingJob", "ListTags"])
+        self._pass_execution_role("launch_training")
+
+    def hosting(self) -> None:
         endpoint = ["CreateEndpoint", "DescribeEndpoint", "ListTags"]
         config = ["CreateEndpointConfig", "DescribeEndpointConfig", "ListTags"]
         self._launch("launch_endpoint", "endpoint", endpoint)
@@ -160,24 +168,18 @@ class _Grants:
             [self._sagemaker("endpoint-config")],
             because=_NAMED_BY_RUN,
         )
-        for name in ("launch_training", "launch_endpoint"):
-            allow(
-                self._functions.role(name),
-                ["iam:PassRole"],
-                [self._given.execution_role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            )
+        self._pass_execution_role("launch_endpoint")
+        self._invoke("project", "pca")
+        self._invoke("label", "kmeans")
 
     def inference(self) -> None:
         self._read("project", ANY_RUN.train_part("*"), f"{ANY_RUN.model('pca')}*")
         self._write("project", ANY_RUN.projected_part("*"))
         self._let_expire("project", ANY_RUN.projected_part("*"))
-        self._invoke("project", "pca")
         shard = [ANY_RUN.train_part("*"), ANY_RUN.projected_part("*")]
         self._read("label", *shard, ANY_RUN.regions, ANY_RUN.scaler, f"{ANY_RUN.model('kmeans')}*")
         self._write("label", f"{ANY_RUN.labeled}*")
         self._let_expire("label", f"{ANY_RUN.labeled}*")
-        self._invoke("label", "kmeans")
 
     def choose_clusters(self) -> None:
         self._read("choose_clusters", ANY_RUN.shards, ANY_RUN.projected_part("*"))
@@ -219,16 +221,17 @@ class _Grants:
         allow(role, ["states:DescribeExecution"], children, because="Step Functions names the map's executions")
 
     def cleaners(self) -> None:
-        for name in ("teardown", "sweep"):
-            role = self._functions.role(name)
-            kinds = ("Endpoints", "EndpointConfigs", "Models", "TrainingJobs")
-            allow(role, [f"sagemaker:List{kind}" for kind in kinds], ["*"], because=_NO_RESOURCE)
-            removals = {
+        listings, removals = ["ListTrainingJobs"], {"training-job": "StopTrainingJob"}
+        if self._given.settings.hosts_models:
+            listings += ["ListEndpoints", "ListEndpointConfigs", "ListModels"]
+            removals |= {
                 "endpoint": "DeleteEndpoint",
                 "endpoint-config": "DeleteEndpointConfig",
                 "model": "DeleteModel",
-                "training-job": "StopTrainingJob",
             }
+        for name in ("teardown", "sweep"):
+            role = self._functions.role(name)
+            allow(role, [f"sagemaker:{action}" for action in listings], ["*"], because=_NO_RESOURCE)
             for kind, action in removals.items():
                 allow(role, [f"sagemaker:{action}"], [self._sagemaker(kind)], because=_NAMED_BY_RUN)
             owned = [self._sagemaker(kind) for kind in removals]
@@ -243,6 +246,14 @@ class _Grants:
     def _launch(self, name: str, kind: str, actions: list[str]) -> None:
         granted = [f"sagemaker:{action}" for action in (*actions, "AddTags")]
         allow(self._functions.role(name), granted, [self._sagemaker(kind)], because=_NAMED_BY_RUN)
+
+    def _pass_execution_role(self, name: str) -> None:
+        allow(
+            self._functions.role(name),
+            ["iam:PassRole"],
+            [self._given.execution_role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
 
     def _invoke(self, name: str, stage: Stage) -> None:
         endpoints = self._sagemaker("endpoint", stage)

@@ -1,4 +1,4 @@
-"""One model's life in the state machine: train, host, and send every shard to the endpoint."""
+"""The states of one model: train it, host it unless functions apply it, and pass every shard through it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def sagemaker_arn(kind: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Inference:
-    """What a stage does with its endpoint.
+    """How a stage passes the shards through its model.
 
     Attributes
     ----------
@@ -49,8 +49,9 @@ class Inference:
 class ModelStage(Construct):
     """The states of one model; PCA's and k-means' are the same.
 
-    Its input holds ``run_id`` and ``prepared``; its output adds ``training`` and ``endpoint``, SageMaker's
-    descriptions, ``hosting``, what launched the endpoint, and ``inferred``, the first shard's answer.
+    Its input holds ``run_id`` and ``prepared``; its output adds ``training``, SageMaker's description of the job, and
+    ``inferred``, the first shard's result. Where the model is hosted, it also adds ``endpoint``, SageMaker's
+    description, and ``hosting``, what launched the endpoint.
 
     Attributes
     ----------
@@ -76,14 +77,14 @@ class ModelStage(Construct):
         self._functions = functions
         self._settings = settings
         infer = self._build_map(inference, shards_bucket)
-        hosting = self._build_hosting(then=infer)
+        after_training = self._build_hosting(then=infer) if settings.hosts_models else infer
         training_input = {
             "rows": sfn.JsonPath.number_at("$.prepared.rows"),
             "features": sfn.JsonPath.number_at(features_path),
         }
         if clusters_path is not None:
             training_input["clusters"] = sfn.JsonPath.number_at(clusters_path)
-        self.chain = self._build_training(training_input, then=hosting)
+        self.chain = self._build_training(training_input, then=after_training)
 
     def _build_training(self, training_input: Mapping[str, Any], *, then: sfn.IChainable) -> sfn.Chain:
         awaited = Awaited(
@@ -159,6 +160,7 @@ class ModelStage(Construct):
 
     def _build_map(self, inference: Inference, bucket: s3.IBucket) -> sfn.DistributedMap:
         answer = inference.answer
+        endpoint = {"endpoint": _path("$.endpoint.EndpointName")} if self._settings.hosts_models else {}
         each = sfn.DistributedMap(
             self,
             inference.state,
@@ -166,7 +168,7 @@ class ModelStage(Construct):
             item_reader=sfn.S3JsonItemReader(bucket=bucket, key=_path("$.prepared.shards_key")),
             item_selector={
                 "run_id": _path("$.run_id"),
-                "endpoint": _path("$.endpoint.EndpointName"),
+                **endpoint,
                 "artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts"),
                 "shard": sfn.JsonPath.object_at("$$.Map.Item.Value"),
             },
@@ -182,7 +184,7 @@ class ModelStage(Construct):
             self._functions[inference.function],
             {
                 "run_id": _path("$.run_id"),
-                "endpoint": _path("$.endpoint"),
+                **{key: _path(f"$.{key}") for key in endpoint},
                 "artifacts": _path("$.artifacts"),
                 "shard": sfn.JsonPath.object_at("$.shard"),
             },

@@ -1,10 +1,11 @@
-"""Label one shard through the k-means endpoint: a part of the result, and its statistics."""
+"""Label one shard: write its part of the result, with its statistics."""
 
 from typing import Any
 
 from contract.layout import RunLayout, Shard
 from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
+from jobs.segments.assign import nearest_centroids
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import labeled_rows, read_regions
 from jobs.segments.scaling import Scaling
@@ -23,9 +24,12 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
         Bucket(settings().results_bucket),
     )
     projected = results.read(files.projected_part(shard.part))
-    labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
+    components, centroids = recordio.decode(projected), centroids_from_artifact(read_uri(event["artifacts"]))
+    if settings().hosts_models:
+        labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
+    else:
+        labels, distances = nearest_centroids(components, centroids)
     regions = read_regions(results.read_range(files.regions, shard.regions_start, shard.regions_end))
-    components = recordio.decode(projected)
     statistics = SegmentStatistics.of_shard(
         scaled=recordio.decode(results.read(files.train_part(shard.part))),
         components=components,
@@ -33,7 +37,7 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
         distances=distances,
         regions=regions,
         scaling=Scaling.from_json(results.read(files.scaler)),
-        clusters=len(centroids_from_artifact(read_uri(event["artifacts"]))),
+        clusters=len(centroids),
         first_row=shard.first_row,
     )
     results.write(files.statistics_part(shard.part), statistics.to_bytes(), expires=True)

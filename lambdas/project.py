@@ -1,10 +1,11 @@
-"""Project one shard through the PCA endpoint and keep the largest components."""
+"""Project one shard and keep the largest components."""
 
 from typing import Any
 
 from contract.layout import RunLayout, Shard
 from contract.payloads import Projected, ShardEvent
 from jobs.sagemaker import recordio
+from jobs.segments.assign import project
 from jobs.segments.pca import PcaModel
 from lambdas.support.inference import infer
 from lambdas.support.runtime import entry_point, settings
@@ -20,7 +21,11 @@ def handler(event: ShardEvent, _context: Any) -> Projected:
         Bucket(settings().results_bucket),
     )
     model = PcaModel.from_artifact(read_uri(event["artifacts"]))
-    (projections,) = infer(event["endpoint"], results.read(files.train_part(shard.part)), shard, "projection")
+    rows = results.read(files.train_part(shard.part))
+    if settings().hosts_models:
+        (projections,) = infer(event["endpoint"], rows, shard, "projection")
+    else:
+        projections = project(model, recordio.decode(rows))
     kept = model.leading_components(projections, model.components_to_keep(settings().variance_to_keep))
     results.write(files.projected_part(shard.part), recordio.encode(kept), expires=True)
     return {"components": kept.shape[1]}

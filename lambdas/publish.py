@@ -17,7 +17,7 @@ _JSON = "application/json"
 
 
 @entry_point
-def handler(event: PublishEvent, _context: Any) -> dict[str, Any]:
+def handler(event: PublishEvent, _context: Any) -> Announcement:
     """Write the result files, then replace latest.json, and at last announce the run."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]
@@ -47,7 +47,7 @@ def handler(event: PublishEvent, _context: Any) -> dict[str, Any]:
         TopicArn=settings().topic_arn, Subject=published.notification.subject, Message=published.notification.message
     )
     count(**published.metrics)
-    return dict(published.announcement)
+    return published.announcement
 
 
 def _history(execution_arn: str) -> Iterator[dict[str, Any]]:

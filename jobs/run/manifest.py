@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from contract.names import STAGES, Stage
 from contract.run_settings import RunSettings
@@ -69,6 +69,7 @@ class Manifest(TypedDict):
     input: Input
     execution: Execution
     settings: dict[str, Any]
+    inference: Literal["endpoint", "function"]
     training_jobs: list[TrainingJob]
     endpoints: list[Endpoint]
     steps: list[Step]
@@ -87,8 +88,8 @@ def describe_run(
     ----------
     state
         The data of the execution at Publish: ``run_id``, ``input``, ``execution`` (from the context object), and for
-        each stage ``<stage>_training`` and ``<stage>_endpoint`` as SageMaker described them, and
-        ``<stage>_hosting_launch``.
+        each stage ``<stage>_training`` as SageMaker described it; where models are hosted, also ``<stage>_endpoint``
+        and ``<stage>_hosting_launch``.
     sha256
         Of the CSV as it was read.
     history
@@ -97,7 +98,7 @@ def describe_run(
     walked = steps(history)
     began = {step["name"]: step["start"] for step in walked}
     training_jobs = [_training_job(stage, state[f"{stage}_training"]) for stage in STAGES]
-    endpoints = [_endpoint(stage, state, began, settings) for stage in STAGES]
+    endpoints = [_endpoint(stage, state, began, settings) for stage in STAGES] if settings.hosts_models else []
     source = state["input"]
     return Manifest(
         run_id=state["run_id"],
@@ -113,6 +114,7 @@ def describe_run(
             redrives=int(state["execution"].get("RedriveCount", 0)),
         ),
         settings=settings.as_dict(),
+        inference=settings.inference,
         training_jobs=training_jobs,
         endpoints=endpoints,
         steps=walked,

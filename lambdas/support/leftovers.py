@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.support.errors import code_of, message_of
-from lambdas.support.runtime import client, logger
+from lambdas.support.runtime import client, logger, settings
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ class Resource:
 
 
 def find(prefix: str) -> list[Resource]:
-    """Return the unfinished training jobs, endpoints, endpoint configs and models whose names start so."""
-    return [each for kind in KINDS for each in _list(kind, prefix) if each.name.startswith(prefix)]
+    """Return the unfinished training jobs and, if models are hosted, what hosts them, whose names have a prefix."""
+    kinds = KINDS if settings().hosts_models else (TRAINING_JOB,)
+    return [each for kind in kinds for each in _list(kind, prefix) if each.name.startswith(prefix)]
 
 
 def remove(resources: list[Resource]) -> list[Resource]:

@@ -17,7 +17,7 @@ from infra.stack import SegmentationStack
 from tests.infra.synthesis import BUDGET, KMS, new_app, new_stack, template_of
 
 REGIONS = ["us-east-1", "us-west-1", "eu-central-1", "ap-northeast-2", "sa-east-1"]
-COMBINATIONS = {"default": {}, "kms": KMS, "budget": BUDGET}
+COMBINATIONS = {"default": {}, "kms": KMS, "budget": BUDGET, "function": {"inference": "function"}}
 # CDK makes each function wait for its role by name, too: so that the role's policy is there (see .cfnlintrc.yaml).
 IGNORED = ["W3005"]
 
