@@ -11,7 +11,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
-from embedded_aws.ministack import authorization
+from embedded_aws.ministack import authorization, customer_keys
 
 _SERVICE = "events.amazonaws.com"
 
@@ -43,19 +43,24 @@ def _undeliverable(arn: str, rule_arn: str) -> tuple[str, str] | None:
     service = arn.split(":")[2]
     if service == "sqs":
         queue = sqs._queue_by_arn(arn)
-        exists, policy, action = queue is not None, queue and queue["attributes"].get("Policy"), "sqs:SendMessage"
+        attributes = queue["attributes"] if queue else {}
+        exists, policy, action = queue is not None, attributes.get("Policy"), "sqs:SendMessage"
     elif service == "sns":
         topic = sns._topics.get(arn)
-        exists, policy, action = topic is not None, topic and topic["attributes"].get("Policy"), "sns:Publish"
+        attributes = topic["attributes"] if topic else {}
+        exists, policy, action = topic is not None, attributes.get("Policy"), "sns:Publish"
     elif service == "lambda":
         function = lambda_svc.function_policy_for_arn(arn)
-        exists, policy, action = function is not None, function and function[0], "lambda:InvokeFunction"
+        exists, policy, action, attributes = function is not None, function and function[0], "lambda:InvokeFunction", {}
     else:
         return None  # reached under the rule's role
     if not exists:
         return "NO_RESOURCE", f"The target {arn} does not exist"
     if app.AUTH and not _policy_allows(policy, action, arn, rule_arn):
         return "NO_PERMISSIONS", f"The resource policy of {arn} doesn't allow {_SERVICE} to {action} for {rule_arn}"
+    key = attributes.get("KmsMasterKeyId", "")
+    if app.AUTH and not customer_keys.service_may_use(key, _SERVICE):
+        return "NO_PERMISSIONS", f"The policy of key {key} of {arn} doesn't allow {_SERVICE} to use it"
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ministack import app
 
 from embedded_aws.ministack import (
+    customer_keys,
     decisions,
     events,
     fault_points,
@@ -38,6 +39,7 @@ def install(host: ForkHost, record: Path | None, *, pace: str = "", faults: Iter
     """
     if record is not None:
         decisions.record(record)
+    customer_keys.apply()
     functions.apply(host)
     workflows.apply()
     events.apply()

@@ -12,7 +12,7 @@ from ministack import app
 from ministack.core import iam_actions, responses, router
 from ministack.services import stepfunctions, tagging
 
-from embedded_aws.ministack import authorization, connections
+from embedded_aws.ministack import authorization, connections, customer_keys
 from embedded_aws.sagemaker.containers import ContainerHost
 from embedded_aws.sagemaker.control_route import PREFIX, ControlRoute
 from embedded_aws.sagemaker.errors import Response, access_denied
@@ -52,6 +52,18 @@ class MinistackPlatform:
         """See ``Platform.role_credentials``."""
         session = resource_arn.rsplit(":", 1)[-1].replace("/", "-")
         return authorization.role_credentials(role_arn, session, "SageMaker")
+
+    def role_denial(self, role_arn: str, action: str, resource_arn: str) -> str:
+        """See ``Platform.role_denial``."""
+        try:
+            authorization.check_role(role_arn, action, resource_arn)
+        except authorization.Denied as denied:
+            return str(denied)
+        return ""
+
+    def key_arn(self, key: str) -> str:
+        """See ``Platform.key_arn``."""
+        return customer_keys.key_arn(key)
 
     def break_connection(self, headers: dict[str, str]) -> None:
         """See ``Platform.break_connection``."""

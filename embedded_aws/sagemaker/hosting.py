@@ -151,6 +151,7 @@ class Hosting:
             raise validation(f'Cannot create already existing endpoint "{arn}".')
         tags = request.new_tags(arn)
         config = self._permitted_config(request)
+        request.require_volume_key(config.request.get("KmsKeyId"))
         endpoint = Endpoint(
             name=name,
             arn=arn,

@@ -40,5 +40,11 @@ class Platform(Protocol):
     def role_credentials(self, role_arn: str, resource_arn: str) -> dict[str, str]:
         """Return the environment variables with the credentials of a role's session for a job or an endpoint."""
 
+    def role_denial(self, role_arn: str, action: str, resource_arn: str) -> str:
+        """Return why IAM does not allow the role an action; nothing if it does."""
+
+    def key_arn(self, key: str) -> str:
+        """Return the ARN of a customer's KMS key that is given by id, ARN or alias; nothing if there is none."""
+
     def break_connection(self, headers: dict[str, str]) -> None:
         """Close the current request's connection without a response."""

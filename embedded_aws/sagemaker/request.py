@@ -49,6 +49,28 @@ class Request:
                 f"'{_SERVICE_PRINCIPAL}' to assume the role."
             )
 
+    def require_volume_key(self, key: str | None, role_arn: str = "") -> None:
+        """Check that the caller may let SageMaker use a KMS key for the volumes of a job or an endpoint.
+
+        Parameters
+        ----------
+        key
+            The key's id, ARN or alias, if the request names one.
+        role_arn
+            The execution role of a training job, which may have the permission instead of the caller.
+
+        Raises
+        ------
+        AwsError
+            AccessDeniedException without ``kms:CreateGrant`` and ``kms:DescribeKey`` on the key.
+        """
+        # SageMaker Developer Guide, "SageMaker API permissions". It is unknown whether SageMaker's request has the
+        # condition key kms:GrantIsForAWSResource, so it does not have it here.
+        arn = self.platform.key_arn(key or "")
+        for action in ("kms:DescribeKey", "kms:CreateGrant") if arn else ():
+            if not role_arn or self.platform.role_denial(role_arn, action, arn):
+                self.require(action, arn)
+
     def new_tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a resource that is about to be created, if the caller may add them.
 

@@ -59,6 +59,7 @@ class TrainingJobs:
     """Training jobs of all accounts."""
 
     def __init__(self, shared: Dependencies) -> None:
+        self._platform = shared.platform
         self._state = shared.state
         self._faults = shared.faults
         self._containers = shared.containers
@@ -88,6 +89,7 @@ class TrainingJobs:
             )
         tags = request.new_tags(arn)
         request.require_pass_role(params["RoleArn"])
+        request.require_volume_key(params.get("ResourceConfig", {}).get("VolumeKmsKeyId"), params["RoleArn"])
         _check_specification(params)
         output = params["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         job = TrainingJob(
@@ -211,6 +213,8 @@ class TrainingJobs:
             return
         async with self._cores:
             outcome, detail = await self._train(job)
+        if outcome == "completed" and (denial := self._output_key_denial(job)):
+            outcome, detail = "failed", f"ClientError: Artifact upload failed:AccessDenied (403): {denial}"
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         if outcome == "completed":
             job.metrics = detail
@@ -233,6 +237,11 @@ class TrainingJobs:
         finally:
             if container is not None:
                 container.kill()
+
+    def _output_key_denial(self, job: TrainingJob) -> str:
+        """Return why the execution role may not encrypt outputs; S3 itself requires ``kms:GenerateDataKey`` only."""
+        key = self._platform.key_arn(job.request["OutputDataConfig"].get("KmsKeyId", ""))
+        return self._platform.role_denial(job.request["RoleArn"], "kms:Encrypt", key) if key else ""
 
     def _task(self, job: TrainingJob) -> TrainingTask:
         return TrainingTask(
