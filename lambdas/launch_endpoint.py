@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError
 
 from contract.payloads import Launched, LaunchEndpointEvent
 from jobs.sagemaker.requests import endpoint, endpoint_config, model
-from lambdas.support.errors import code_of, message_of
-from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
+from lambdas.support.errors import NOT_FOUND, code_of, message_of
+from lambdas.support.launching import Attempt, check_ours, launch, once_visible, redrives_of
 from lambdas.support.runtime import client, entry_point, settings
 
 
@@ -25,7 +25,7 @@ class EndpointLauncher:
         try:
             found = sagemaker.describe_endpoint(EndpointName=name)
         except ClientError as error:
-            if code_of(error) == "ValidationException":  # "Could not find endpoint …"
+            if code_of(error) in NOT_FOUND:
                 return None
             raise
         check_ours(found["EndpointArn"], self._event["run_id"])
@@ -49,11 +49,11 @@ class EndpointLauncher:
 def _create(kind: str, body: dict[str, Any], run_id: str) -> None:
     sagemaker, name, operation = client("sagemaker"), f"{kind}Name", xform_name(kind)
     try:
-        getattr(sagemaker, f"create_{operation}")(**body)
+        once_visible(getattr(sagemaker, f"create_{operation}"), **body)
     except ClientError as error:
         if code_of(error) != "ValidationException" or "already existing" not in message_of(error):
             raise
-        found = getattr(sagemaker, f"describe_{operation}")(**{name: body[name]})
+        found = once_visible(getattr(sagemaker, f"describe_{operation}"), **{name: body[name]})
         check_ours(found[f"{kind}Arn"], run_id)
 
 

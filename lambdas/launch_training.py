@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from contract.payloads import Launched, LaunchTrainingEvent
 from jobs.sagemaker.requests import training_job
-from lambdas.support.errors import code_of
+from lambdas.support.errors import NOT_FOUND, code_of
 from lambdas.support.launching import Attempt, check_ours, launch, redrives_of
 from lambdas.support.runtime import client, entry_point, settings
 
@@ -23,7 +23,7 @@ class TrainingLauncher:
         try:
             job = client("sagemaker").describe_training_job(TrainingJobName=name)
         except ClientError as error:
-            if code_of(error) == "ValidationException":  # "Requested resource not found."
+            if code_of(error) in NOT_FOUND:
                 return None
             raise
         check_ours(job["TrainingJobArn"], self._event["run_id"])

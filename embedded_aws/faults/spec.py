@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -30,6 +30,7 @@ OPERATION_FAULTS = {
     "invalid": _MAY,  # ValidationException with the value as its message
     "limit": _NO,  # ResourceLimitExceeded, whatever the instance type
     "quota": _YES,  # ResourceLimitExceeded when the request is for this instance type
+    "unsupported": _YES,  # ValidationException "Unsupported instance type" when the request is for this type
     "reset": _NO,  # the connection breaks before the operation is done
     "lost": _NO,  # the operation is done, then the connection breaks: its answer is lost
     "slow": _YES,  # seconds before the operation is done
@@ -42,11 +43,23 @@ LIFE_FAULTS = {
     "stuck": _NO,  # stays InProgress or Creating while the fault is in force
     "stuck_deleting": _NO,  # an endpoint stays Deleting while the fault is in force
     "slow": _YES,  # takes so many seconds more
+    "quota": _YES,  # ResourceLimitExceeded above so many instances at a time, of a type: ml.m5.large/2; of any: 2
+}
+SERVICE_FAULTS = {
+    "lag": _YES,  # seconds for which describes, lists and lookups do not see a new resource
+    "not_found": _YES,  # the code of the error for a missing resource: ValidationException or ResourceNotFound
 }
 STATE_FAULTS = {"slow": _YES}  # seconds that an execution is held in the state
 FUNCTION_FAULTS = {"kill": _MAY, "timeout": _MAY, "oom": _MAY}  # after so many calls to AWS
 LIVES = ("TrainingJob", "Endpoint")
+SERVICE = "SageMaker"
+_VALUES = {
+    "slow": (r"\d+(\.\d+)?", "a number of seconds"),
+    "lag": (r"\d+(\.\d+)?", "a number of seconds"),
+    "not_found": ("ValidationException|ResourceNotFound", "ValidationException or ResourceNotFound"),
+}
 
+_BY_TYPE = ("quota", "unsupported", "capacity")
 _LIFTED_POLL_SECONDS = 0.2
 _EXAMPLES = "CreateEndpoint:throttle*3, CreateTrainingJob@pca:quota=ml.c4.xlarge, s3.PutObject:slowdown*2"
 
@@ -118,26 +131,25 @@ def parse(spec: str, operations: Iterable[str]) -> Fault:
         raise FaultSpecError(f"fault {spec!r}: {kind!r} takes no value")
     if target.startswith("lambda.") and value and not re.fullmatch(r"[1-9]\d*", value):
         raise FaultSpecError(f"fault {spec!r}: {kind}={value!r} is not a number of calls from 1 up")
-    if kind == "slow" and not re.fullmatch(r"\d+(\.\d+)?", value):
-        raise FaultSpecError(f"fault {spec!r}: slow={value!r} is not a number of seconds")
+    pattern, meaning = _VALUES.get(kind, (".*", ""))
+    if target in LIVES and kind == "quota":
+        pattern, meaning = r"(ml\.[a-z0-9.]+/)?\d+", "a number of instances, or an instance type, a slash and a number"
+    if not re.fullmatch(pattern, value):
+        raise FaultSpecError(f"fault {spec!r}: {kind}={value!r} is not {meaning}")
     times = found["times"]
     return Fault(target, kind, found["match"] or "", value, int(times) if times else None)
 
 
 def _faults_of(target: str, operations: set[str], spec: str) -> dict[str, str]:
-    if target in LIVES:
-        return LIFE_FAULTS
-    if target.startswith("s3."):
-        return S3_FAULTS
-    if target.startswith("lambda."):
-        return FUNCTION_FAULTS
-    if target.startswith("State."):
-        return STATE_FAULTS
-    if target == "InvokeEndpoint":
-        return OPERATION_FAULTS | INVOCATION_FAULTS
+    by_name = {SERVICE: SERVICE_FAULTS, "InvokeEndpoint": OPERATION_FAULTS | INVOCATION_FAULTS}
+    by_name |= dict.fromkeys(LIVES, LIFE_FAULTS)
+    by_prefix = {"s3": S3_FAULTS, "lambda": FUNCTION_FAULTS, "State": STATE_FAULTS}
+    prefix, dot, _ = target.partition(".")
+    if found := by_name.get(target) or (by_prefix.get(prefix) if dot else None):
+        return found
     if target in operations:
         return OPERATION_FAULTS
-    known = ", ".join([*sorted(operations), *LIVES])
+    known = ", ".join([*sorted(operations), *LIVES, SERVICE])
     raise FaultSpecError(
         f"fault {spec!r}: there is no {target!r}; there are {known}, s3.<operation>, lambda.<function> and State.<name>"
     )
@@ -168,7 +180,7 @@ class Faults:
         kinds
             Only faults of these kinds; none given: any kind.
         instance_types
-            What the request asks for: `quota` and `capacity` with a value strike only these types.
+            What the request asks for: `quota`, `unsupported` and `capacity` with a value strike only these types.
         """
         types = set(instance_types)
         for fault in self._faults:
@@ -176,13 +188,20 @@ class Faults:
                 continue
             if kinds and fault.kind not in kinds:
                 continue
-            if fault.kind in ("quota", "capacity") and fault.value and fault.value not in types:
+            if fault.kind in _BY_TYPE and fault.value and fault.value not in types:
                 continue
             fault.struck += 1
             if fault.left is not None:
                 fault.left -= 1
             return fault
         return None
+
+    def quotas(self, target: str, name: str) -> Iterator[tuple[Fault, str, int]]:
+        """Yield the quotas that apply to a new resource: the fault, the instance type or nothing, the number."""
+        for fault in self._faults:
+            if fault.target == target and fault.kind == "quota" and fault.is_for(name):
+                instance_type, _, count = fault.value.rpartition("/")
+                yield fault, instance_type, int(count)
 
     async def wait_until_lifted(self, fault: Fault) -> None:
         """Return once a fault is no longer in force."""

@@ -50,12 +50,12 @@ def access_denied(message: str) -> AwsError:
     return AwsError("AccessDeniedException", message)
 
 
-def limit_exceeded(instance_type: str, usage: str, count: int) -> AwsError:
+def limit_exceeded(instance_type: str, usage: str, count: int, limit: int = 0, used: int = 0) -> AwsError:
     """Return the error of a request for more instances than the account's quota."""
     return AwsError(
         "ResourceLimitExceeded",
-        f"The account-level service limit '{instance_type} for {usage} usage' is 0 Instances, with current "
-        f"utilization of 0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to "
+        f"The account-level service limit '{instance_type} for {usage} usage' is {limit} Instances, with current "
+        f"utilization of {used} Instances and a request delta of {count} Instances. Please use AWS Service Quotas to "
         "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request "
         "an increase for this quota.",
     )

@@ -44,21 +44,21 @@ async def strike(faults: Faults, operation: str, name: str, types: Sequence[str]
 
 
 def _error(fault: Fault, operation: str, name: str, types: Sequence[str]) -> AwsError:
-    if fault.kind == "throttle":
-        return AwsError("ThrottlingException", "Rate exceeded")
-    if fault.kind == "error":
-        return AwsError("InternalFailure", "We encountered an internal error. Please try again.", 500)
-    if fault.kind == "unavailable":
-        return AwsError("ServiceUnavailable", "The service is currently unavailable.", 503)
     if fault.kind == "denied":
         return access_denied(
             f"User is not authorized to perform: sagemaker:{operation} on resource: {name} because no identity-based "
             f"policy allows the sagemaker:{operation} action"
         )
-    if fault.kind == "invalid":
-        return AwsError("ValidationException", fault.value or "injected by a fault")
+    errors = {
+        "throttle": AwsError("ThrottlingException", "Rate exceeded"),
+        "error": AwsError("InternalFailure", "We encountered an internal error. Please try again.", 500),
+        "unavailable": AwsError("ServiceUnavailable", "The service is currently unavailable.", 503),
+        "unsupported": AwsError("ValidationException", f"Unsupported instance type {fault.value}"),
+        "invalid": AwsError("ValidationException", fault.value or "injected by a fault"),
+    }
     usage = "training job" if operation == "CreateTrainingJob" else "endpoint"
-    return limit_exceeded(fault.value or next(iter(types), "") or "ml.t2.medium", usage, 1)
+    limit = limit_exceeded(fault.value or next(iter(types), "") or "ml.t2.medium", usage, 1)
+    return errors.get(fault.kind, limit)
 
 
 def broken_connection() -> Response:

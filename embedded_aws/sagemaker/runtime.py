@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from embedded_aws.faults.spec import Faults
 from embedded_aws.sagemaker.containers import ContainerDiedError
+from embedded_aws.sagemaker.endpoint_lives import EndpointLives
 from embedded_aws.sagemaker.errors import AwsError, Response
-from embedded_aws.sagemaker.hosting import Hosting
 from embedded_aws.sagemaker.state import Endpoint, Scope, State, Variant
 from embedded_aws.sagemaker.tasks import endpoint_log_group
 
@@ -28,10 +28,10 @@ def endpoint_of(path: str) -> str | None:
 class Runtime:
     """Answers invocations from the endpoints' containers."""
 
-    def __init__(self, state: State, faults: Faults, hosting: Hosting) -> None:
+    def __init__(self, state: State, faults: Faults, lives: EndpointLives) -> None:
         self._state = state
         self._faults = faults
-        self._hosting = hosting
+        self._lives = lives
 
     async def invoke(self, scope: Scope, name: str, headers: dict[str, str], body: bytes) -> Response:
         """Answer InvokeEndpoint.
@@ -52,7 +52,7 @@ class Runtime:
         content_type = headers.get("content-type", "")
         accept = headers.get("accept", "")
         try:
-            container = self._hosting.container(endpoint, variant.name)
+            container = self._lives.container(endpoint, variant.name)
             answer = await container.ask((content_type, accept, body), _CONTAINER_SECONDS)
         except ContainerDiedError:
             raise _model_error(endpoint, 500, "the container did not answer in time") from None

@@ -12,8 +12,10 @@ from embedded_aws.sagemaker import operation_faults
 from embedded_aws.sagemaker.call_counts import CallCounts
 from embedded_aws.sagemaker.containers import ContainerHost
 from embedded_aws.sagemaker.dependencies import Dependencies
+from embedded_aws.sagemaker.endpoint_lives import EndpointLives
+from embedded_aws.sagemaker.endpoints import Endpoints
 from embedded_aws.sagemaker.errors import AwsError, Response, success, unknown_operation
-from embedded_aws.sagemaker.hosting import Hosting
+from embedded_aws.sagemaker.models import Models
 from embedded_aws.sagemaker.pace import Pace
 from embedded_aws.sagemaker.platform import Platform
 from embedded_aws.sagemaker.request import Request
@@ -58,13 +60,14 @@ class SageMaker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         shared = Dependencies(platform, self.state, self.faults, containers, pace, self._spawn)
-        self._hosting = Hosting(shared)
-        jobs, tags = TrainingJobs(shared), Tags(self.state)
+        self._endpoint_lives = EndpointLives(shared)
+        models = Models(shared)
+        endpoints = Endpoints(shared, models, self._endpoint_lives)
         self._operations: dict[str, Callable[[Request], dict[str, Any] | None]] = (
-            jobs.operations | self._hosting.operations | tags.operations
+            TrainingJobs(shared).operations | models.operations | endpoints.operations | Tags(self.state).operations
         )
         self.faults.operations = [*self._operations, _INVOKE]
-        self._runtime = Runtime(self.state, self.faults, self._hosting)
+        self._runtime = Runtime(self.state, self.faults, self._endpoint_lives)
 
     async def handle(  # noqa: PLR0917 - a request is these six values everywhere
         self, method: str, path: str, headers: dict[str, str], body: bytes, scope: Scope, caller: str
@@ -143,7 +146,7 @@ class SageMaker:
     async def _end_all(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        for container in self._hosting.drain():
+        for container in self._endpoint_lives.drain():
             container.kill()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

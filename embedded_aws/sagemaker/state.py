@@ -82,11 +82,12 @@ class Variant:
 
 @dataclass
 class Endpoint(Resource):
-    """An endpoint, the configuration it serves and its variants."""
+    """An endpoint, its configuration's name, its variants, and the instances (type, number) that it occupies."""
 
     config: str = ""
     failure: str = ""
     variants: list[Variant] = field(default_factory=list)
+    instances: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from embedded_aws.faults.spec import Fault
 from embedded_aws.sagemaker.containers import Container, ContainerDiedError
 from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import AwsError, validation
@@ -59,6 +61,7 @@ class TrainingJobs:
     """Training jobs of all accounts."""
 
     def __init__(self, shared: Dependencies) -> None:
+        self._shared = shared
         self._platform = shared.platform
         self._state = shared.state
         self._faults = shared.faults
@@ -87,6 +90,7 @@ class TrainingJobs:
                 "Training job names must be unique within an AWS account and region, and a training job with this "
                 f"name already exists ({arn})",
             )
+        self._check_quota(name, params, jobs)
         tags = request.new_tags(arn)
         request.require_pass_role(params["RoleArn"])
         request.require_volume_key(params.get("ResourceConfig", {}).get("VolumeKmsKeyId"), params["RoleArn"])
@@ -142,7 +146,7 @@ class TrainingJobs:
 
     def list(self, request: Request) -> dict[str, Any]:
         """ListTrainingJobs."""
-        jobs = self._state.region(request.scope).jobs.values()
+        jobs = self._shared.visible(self._state.region(request.scope).jobs)
         found, token = page(jobs, request.params, default_order="Ascending")
         summaries = []
         for job in found:
@@ -174,10 +178,12 @@ class TrainingJobs:
         _end(job, "Stopped", "Stopped")
 
     def _find(self, request: Request) -> TrainingJob:
-        job = self._state.region(request.scope).jobs.get(request.params["TrainingJobName"])
-        if job is None:
-            raise validation("Requested resource not found.")
-        return job
+        jobs, name = self._state.region(request.scope).jobs, request.params["TrainingJobName"]
+        return self._shared.find(jobs, name, "Requested resource not found.")
+
+    def _check_quota(self, name: str, params: dict[str, Any], jobs: dict[str, TrainingJob]) -> None:
+        running = [_instances(job.request) for job in jobs.values() if job.status not in _ENDED]
+        self._shared.check_quota("TrainingJob", name, [_instances(params)], running)
 
     async def _live(self, job: TrainingJob) -> None:
         """From Starting to its end, unless it is stopped meanwhile."""
@@ -191,17 +197,22 @@ class TrainingJobs:
             _end(job, "Failed", "Failed", failure=_CAPACITY_REASON)
             return
         limit = job.request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) * self._pace.time_scale
-        try:
-            await asyncio.wait_for(self._run(job, due), timeout=limit)
-        except TimeoutError:
-            _end(job, "Stopped", "MaxRuntimeExceeded")
-        finally:
-            self._lives.pop(job.arn, None)
+        stuck = self._faults.strike("TrainingJob", job.name, "stuck")
+        async with contextlib.AsyncExitStack() as core:
+            if stuck is None:
+                # Until this machine has a core for it, the job is Starting, and its time limit does not count.
+                await core.enter_async_context(self._cores)
+            try:
+                await asyncio.wait_for(self._run(job, due, stuck, core), timeout=limit)
+            except TimeoutError:
+                _end(job, "Stopped", "MaxRuntimeExceeded")
+            finally:
+                self._lives.pop(job.arn, None)
 
-    async def _run(self, job: TrainingJob, due: float) -> None:
+    async def _run(self, job: TrainingJob, due: float, stuck: Fault | None, core: contextlib.AsyncExitStack) -> None:
         job.started = now()
         _enter(job, "Downloading")
-        if stuck := self._faults.strike("TrainingJob", job.name, "stuck"):
+        if stuck is not None:
             await self._faults.wait_until_lifted(stuck)
         if fault := self._faults.strike("TrainingJob", job.name, "failed"):
             _end(job, "Failed", "Failed", failure=fault.value or "AlgorithmError: injected by a fault, exit code: 1")
@@ -211,8 +222,8 @@ class TrainingJobs:
             reason = f"ClientError: the embedded SageMaker trains only the built-in pca and kmeans, not {image}"
             _end(job, "Failed", "Failed", failure=reason)
             return
-        async with self._cores:
-            outcome, detail = await self._train(job)
+        outcome, detail = await self._train(job)
+        await core.aclose()
         if outcome == "completed" and (denial := self._output_key_denial(job)):
             outcome, detail = "failed", f"ClientError: Artifact upload failed:AccessDenied (403): {denial}"
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -269,6 +280,12 @@ def _check_specification(params: dict[str, Any]) -> None:
     names = [channel["ChannelName"] for channel in params.get("InputDataConfig", [])]
     if len(set(names)) != len(names):
         raise validation("Channel names in InputDataConfig must be unique.")
+
+
+def _instances(params: dict[str, Any]) -> tuple[str, int]:
+    """Return the instance type and the number of instances of a CreateTrainingJob request."""
+    resources = params.get("ResourceConfig", {})
+    return resources.get("InstanceType", ""), resources.get("InstanceCount", 1)
 
 
 def _metric_definitions(algorithm: str) -> list[dict[str, str]]:

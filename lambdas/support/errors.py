@@ -27,6 +27,13 @@ def message_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", error))
 
 
+NOT_FOUND = ("ValidationException", "ResourceNotFound")
+"""The codes with which SageMaker responds to a describe, list or delete call for a resource that does not exist.
+
+The API reference documents ``ResourceNotFound``; most operations respond with ``ValidationException``.
+"""
+
+
 def answer_behind(error: BaseException) -> ClientError | None:
     """Return AWS's answer that made a library raise an error of its own, as smart_open does."""
     cause: BaseException | None = error

@@ -4,9 +4,11 @@ An attempt's name is derived from the run, so a repeated call finds what an earl
 can never be reused: each further attempt (another instance type, or after a redrive) counts on in the name.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +17,8 @@ from contract.payloads import Execution, Launched
 from contract.run_settings import RunSettings
 from lambdas.support.errors import code_of, message_of, named_error
 from lambdas.support.runtime import client, logger
+
+_VISIBLE_AFTER_SECONDS = (0.5, 1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
             try:
                 launcher.create(name, wanted[0])
             except ClientError as error:
-                if code_of(error) != "ResourceLimitExceeded":
+                if not _refuses_type(error):
                     raise
                 refusal = named_error("ResourceLimitExceeded", f"{wanted[0]}: {message_of(error)}")
             else:
@@ -104,6 +108,28 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
         if not wanted:
             raise refusal
     raise AssertionError("count() never ends")
+
+
+def _refuses_type(error: ClientError) -> bool:
+    """Return whether the account or the region does not have the instance type; SageMaker says so in two ways."""
+    unsupported = "unsupported instance type" in message_of(error).lower()
+    return code_of(error) == "ResourceLimitExceeded" or (code_of(error) == "ValidationException" and unsupported)
+
+
+def once_visible(call: Callable[..., Any], **body: Any) -> Any:
+    """Call an operation on a resource that was created a moment ago, until SageMaker finds that resource.
+
+    SageMaker is eventually consistent: the API reference of CreateEndpoint recommends to retry.
+    """
+    for seconds in _VISIBLE_AFTER_SECONDS:
+        try:
+            return call(**body)
+        except ClientError as error:
+            if "Could not find" not in message_of(error):
+                raise
+            logger.info("not visible yet", reason=message_of(error))
+        time.sleep(seconds)
+    return call(**body)
 
 
 def redrives_of(execution: Execution) -> int:

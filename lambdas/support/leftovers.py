@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambdas.support.errors import code_of, message_of
+from lambdas.support.errors import NOT_FOUND, code_of, message_of
 from lambdas.support.runtime import client, logger, settings
 
 
@@ -95,7 +95,7 @@ def tags_of(resource: Resource) -> dict[str, str]:
     try:
         found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
     except ClientError as error:
-        if code_of(error) in ("ValidationException", "ResourceNotFound"):
+        if code_of(error) in NOT_FOUND:
             return {}
         raise
     return {tag["Key"]: tag["Value"] for tag in found}
@@ -120,6 +120,6 @@ def _remove(resource: Resource) -> None:
         logger.info("removed", resource=str(resource))
     except ClientError as error:
         # Gone or busy since it was listed: the next look tells which.
-        if code_of(error) not in ("ValidationException", "ResourceNotFound"):
+        if code_of(error) not in NOT_FOUND:
             raise
         logger.info("not removed", resource=str(resource), reason=message_of(error))

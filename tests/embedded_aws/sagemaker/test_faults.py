@@ -99,6 +99,62 @@ def test_a_quota_refuses_one_instance_type_only(aws: Aws, impatient: Any, data: 
     aws.sagemaker.delete_endpoint(EndpointName="quota-4")
 
 
+def test_an_unsupported_instance_type_is_a_validation_error(aws: Aws, impatient: Any, data: str) -> None:
+    aws.faults("CreateTrainingJob:unsupported=ml.c4.xlarge")
+    with pytest.raises(ClientError, match=r"Unsupported instance type ml\.c4\.xlarge") as refused:
+        impatient.create_training_job(**aws.job_request("unsupported-1", "pca", data, PCA))
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    other = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    assert aws.train("unsupported-2", "pca", data, PCA, ResourceConfig=other)["TrainingJobStatus"] == "Completed"
+
+
+def test_a_quota_of_instances_counts_what_runs(aws: Aws, impatient: Any, data: str) -> None:
+    aws.faults("TrainingJob:quota=ml.c4.xlarge/1", "TrainingJob@counted-1:slow=2", "Endpoint@counted:quota=1")
+    aws.sagemaker.create_training_job(**aws.job_request("counted-1", "pca", data, PCA))
+    with pytest.raises(ClientError, match="is 1 Instances, with current utilization of 1 Instances") as refused:
+        impatient.create_training_job(**aws.job_request("counted-2", "pca", data, PCA))
+    assert refused.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+    aws.ended("counted-1")
+    assert aws.train("counted-2", "pca", data, PCA)["TrainingJobStatus"] == "Completed"
+
+    artifact = aws.put_model("counted/model.tar.gz", [np.eye(3, 4)])
+    with pytest.raises(ClientError, match="request delta of 2 Instances"):
+        aws.create_endpoint("counted-two", "kmeans", artifact, InitialInstanceCount=2)
+    aws.create_endpoint("counted-one", "kmeans", artifact)
+    aws.settled("counted-one")
+    aws.sagemaker.delete_endpoint(EndpointName="counted-one")
+
+
+def test_a_missing_resource_is_reported_by_either_code(aws: Aws, impatient: Any) -> None:
+    for expected in ("ValidationException", "ResourceNotFound"):
+        aws.faults(f"SageMaker:not_found={expected}")
+        for call, name in (("model", "ModelName"), ("endpoint", "EndpointName"), ("training_job", "TrainingJobName")):
+            with pytest.raises(ClientError) as missing:
+                getattr(impatient, f"describe_{call}")(**{name: "nobody"})
+            assert missing.value.response["Error"]["Code"] == expected
+
+
+def test_a_new_resource_is_invisible_within_the_lag(aws: Aws, impatient: Any) -> None:
+    artifact = aws.put_model("lag/model.tar.gz", [np.eye(3, 4)])
+    aws.faults("SageMaker@lagging:lag=30")
+    with pytest.raises(ClientError, match="Could not find model"):  # when the configuration is created
+        aws.create_endpoint("lagging", "kmeans", artifact)
+    assert impatient.list_models(NameContains="lagging")["Models"] == []
+    with pytest.raises(ClientError, match="already existing model"):
+        aws.create_endpoint("lagging", "kmeans", artifact)
+    aws.faults()
+    assert impatient.list_models(NameContains="lagging")["Models"]
+    impatient.delete_model(ModelName="lagging")
+
+
+@pytest.mark.parametrize(
+    "spec", ["SageMaker:lag=soon", "SageMaker:not_found=Gone", "TrainingJob:quota=many", "SageMaker:throttle"]
+)
+def test_a_condition_that_cannot_be_is_refused(spec: str) -> None:
+    with pytest.raises(FaultSpecError, match=r"SageMaker|quota"):
+        parse(spec, [])
+
+
 def test_jobs_fail_for_capacity_or_a_reason(aws: Aws, data: str) -> None:
     aws.faults("TrainingJob@short:capacity=ml.c4.xlarge*1", "TrainingJob@doomed:failed=AlgorithmError: told to")
     short = aws.train("short-1", "pca", data, PCA)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.embedded_aws.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, variant
+from tests.embedded_aws.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, policy, variant
 
 PCA = {"feature_dim": 3, "num_components": 2, "mini_batch_size": 10}
 JOBS = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job"
@@ -183,3 +183,56 @@ def test_an_endpoint_whose_role_may_not_read_the_artifact_fails(aws: Aws) -> Non
     assert endpoint["EndpointStatus"] == "Failed"
     assert "AccessDenied (403)" in endpoint["FailureReason"]
     aws.sagemaker.delete_endpoint(EndpointName="blind")
+
+
+def test_a_volume_key_needs_a_grant(aws: Aws, data: str) -> None:
+    key = aws.kms.create_key()["KeyMetadata"]["Arn"]
+    everything = {"Action": ["sagemaker:*", "iam:PassRole"], "Resource": "*"}
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1, "VolumeKmsKeyId": key}
+    request = aws.job_request("volume-key", "pca", data, PCA, ResourceConfig=resources)
+    assert "kms:DescribeKey" in denial(aws.as_user("no-key", everything).create_training_job, **request)
+
+    artifact = aws.put_model("volume-key/model.tar.gz", [np.eye(3, 4)])
+    name = "encrypted"
+    container = {"Image": IMAGES["kmeans"], "ModelDataUrl": artifact}
+    aws.sagemaker.create_model(ModelName=name, ExecutionRoleArn=aws.role, PrimaryContainer=container)
+    config = {"EndpointConfigName": name, "ProductionVariants": [variant(name, InstanceType="ml.m5.large")]}
+    aws.sagemaker.create_endpoint_config(**config, KmsKeyId=key)
+    endpoint = {"EndpointName": name, "EndpointConfigName": name}
+    describing = {"Action": "kms:DescribeKey", "Resource": key}
+    conditional = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    granting = {"Action": "kms:CreateGrant", "Resource": key}
+    half = aws.as_user("half-key", everything, describing, granting | {"Condition": conditional})
+    assert "kms:CreateGrant" in denial(half.create_endpoint, **endpoint)
+    aws.as_user("whole-key", everything, describing, granting).create_endpoint(**endpoint)
+    assert aws.settled(name)["EndpointStatus"] == "InService"
+    aws.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_an_output_key_needs_encrypt_and_a_data_key(aws: Aws, data: str) -> None:
+    key = aws.kms.create_key()["KeyMetadata"]["Arn"]
+    output = {"S3OutputPath": f"s3://{BUCKET}/models", "KmsKeyId": key}
+    granted: list[str] = []
+    data_access = {"Action": ["s3:*", "logs:*", "cloudwatch:PutMetricData"], "Resource": "*"}
+    for number, missing in enumerate(("kms:GenerateDataKey", "kms:Encrypt")):
+        keys = [{"Action": granted, "Resource": key}] if granted else []
+        role = aws.role_named(f"output-key-{number}", data_access, *keys)
+        ended = aws.train(f"output-key-{number}", "pca", data, PCA, RoleArn=role, OutputDataConfig=output)
+        assert ended["TrainingJobStatus"] == "Failed"
+        assert missing in ended["FailureReason"]
+        granted.append(missing)
+    role = aws.role_named("output-key", data_access, {"Action": granted, "Resource": key})
+    ended = aws.train("output-key", "pca", data, PCA, RoleArn=role, OutputDataConfig=output)
+    assert ended["TrainingJobStatus"] == "Completed"
+
+
+def test_a_permissions_boundary_limits_the_role(aws: Aws, data: str) -> None:
+    boundary = aws.iam.create_policy(
+        PolicyName="boundary", PolicyDocument=policy({"Action": ["s3:Get*", "s3:List*", "logs:*"], "Resource": "*"})
+    )["Policy"]["Arn"]
+    role = aws.role_named("bounded", {"Action": ["s3:*", "logs:*", "cloudwatch:*"], "Resource": "*"})
+    aws.iam.put_role_permissions_boundary(RoleName="bounded", PermissionsBoundary=boundary)
+    ended = aws.train("bounded", "pca", data, PCA, RoleArn=role)
+    assert "s3:PutObject" in ended["FailureReason"]
+    aws.iam.delete_role_permissions_boundary(RoleName="bounded")
+    assert aws.train("unbounded", "pca", data, PCA, RoleArn=role)["TrainingJobStatus"] == "Completed"
