@@ -71,9 +71,9 @@ class SageMakerRole(Construct):
             return
         key = [encryption.data_key.key_arn]
         use = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
-        use += ["kms:GenerateDataKeyWithoutPlaintext"]
+        # It is unknown whether SageMaker's request has kms:GrantIsForAWSResource, so no condition depends on it.
+        use += ["kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant"]
         allow(self.role, use, key)
-        allow(self.role, ["kms:CreateGrant"], key, conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}})
 
     def _allow_logs_and_metrics(self) -> None:
         groups = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/sagemaker/*"
