@@ -7,6 +7,7 @@ import pytest
 
 from infra.definition import all_states, machines, state_machine_definition
 from tests.infra.synthesis import resources, template_of
+from tests.infra.test_workflow import RECORDED, polls_until
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,14 @@ def test_no_state_launches_or_awaits_an_endpoint(definition: dict[str, Any]) -> 
 
 def test_a_successful_run_goes_from_kmeans_to_publish(definition: dict[str, Any]) -> None:
     assert definition["States"]["KMeans"]["Next"] == "Publish"
+
+
+def test_the_waiting_of_a_run_takes_a_third_of_the_time(definition: dict[str, Any]) -> None:
+    def waited(definition: dict[str, Any], *what: str) -> int:
+        return sum(polls_until(definition, *thing, ready)[-1] for thing, ready in RECORDED.items() if thing[1] in what)
+
+    hosted = state_machine_definition(template_of())
+    assert waited(definition, "Training") <= 0.33 * waited(hosted, "Training", "Endpoint")
 
 
 def test_a_failed_run_still_stops_both_training_jobs(definition: dict[str, Any]) -> None:

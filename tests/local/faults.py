@@ -229,10 +229,10 @@ def _storage() -> Iterator[Case]:
 
 
 @contextmanager
-def deployed() -> Iterator[Runs]:
+def deployed(inference: Literal["endpoint", "function"] = "endpoint") -> Iterator[Runs]:
     """Have the matrix's copy of the stack in an embedded AWS of its own."""
-    out = ROOT / "build" / "faults.out"
-    assembly = synth(out, {"segmentation": SETTINGS})
+    out = ROOT / "build" / f"faults-{inference}.out"
+    assembly = synth(out, {"segmentation": {**SETTINGS, "inference": inference}})
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as directory,
         Cloud.start(Path(directory), wait_scale=0.05) as cloud,

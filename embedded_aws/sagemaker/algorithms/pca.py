@@ -15,8 +15,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _MIN_EXTRA = 10
-# Rows turned to float64 at a time, into one buffer: a fresh copy of each portion costs more than the arithmetic.
-_BLOCK_ROWS = 8192
+# Number of rows converted to float64 at a time, into one buffer that fits a processor's second-level cache.
+_BLOCK_ROWS = 2048
 
 
 @dataclass(frozen=True)
