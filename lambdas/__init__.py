@@ -1,1 +1,1 @@
-"""Thin handlers, one Lambda function a file."""
+"""Lambda handlers, one per file."""

@@ -1,4 +1,4 @@
-"""Compute the elbow: how close the counties lie to their centroids for each k, and the k that it suggests."""
+"""Chooses the number of clusters from the elbow: the mean distance of counties to their centroids for each k."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Label one shard: write its part of the result, with its statistics."""
+"""Labels the rows of one shard and computes their statistics."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Host a stage's trained model: model, endpoint config, endpoint."""
+"""Launches the endpoint that hosts a stage's trained model."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class EndpointLauncher:
         self._event = event
 
     def find(self, name: str) -> Attempt | None:
-        """Return the run's endpoint of that name, if there is one."""
+        """Return the run's endpoint with this name, if there is one."""
         sagemaker = client("sagemaker")
         try:
             found = sagemaker.describe_endpoint(EndpointName=name)
@@ -37,7 +37,7 @@ class EndpointLauncher:
         )
 
     def create(self, name: str, instance_type: str) -> None:
-        """Create the model, the config and the endpoint, each unless an earlier call of this run did."""
+        """Create the model, the endpoint config and the endpoint. Those that an earlier call created are kept."""
         stage, run_id = self._event["stage"], self._event["run_id"]
         run = {"run_id": run_id, "execution_arn": self._event["execution"]["Id"]}
         _create("Model", model(settings(), stage, artifacts=self._event["artifacts"], **run), run_id)

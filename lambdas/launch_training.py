@@ -1,4 +1,4 @@
-"""Launch a stage's training job."""
+"""Launches a stage's training job."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class TrainingLauncher:
         self._event = event
 
     def find(self, name: str) -> Attempt | None:
-        """Return the run's training job of that name, if there is one."""
+        """Return the run's training job with this name, if there is one."""
         try:
             job = client("sagemaker").describe_training_job(TrainingJobName=name)
         except ClientError as error:
@@ -45,7 +45,7 @@ class TrainingLauncher:
             instance_type=instance_type,
             rows=event["rows"],
             features=event["features"],
-            # The elbow's choice, where the state machine made one.
+            # The number that ChooseClusters returned, if that state has run.
             clusters=event.get("clusters", settings().clusters),
         )
         try:
@@ -53,7 +53,7 @@ class TrainingLauncher:
         except ClientError as error:
             if code_of(error) != "ResourceInUse":
                 raise
-            self.find(name)  # fails if it is not the run's
+            self.find(name)  # raises NameTaken if the job belongs to another run
 
 
 @entry_point

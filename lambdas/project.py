@@ -1,4 +1,4 @@
-"""Project one shard and keep the largest components."""
+"""Projects the rows of one shard onto the largest principal components."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from lambdas.support.storage import Bucket, read_uri
 
 @entry_point
 def handler(event: ShardEvent, _context: Any) -> Projected:
-    """Write the shard's kept components, and return their number."""
+    """Write the shard's projections onto the kept components and return the number of components."""
     files, shard, results = (
         RunLayout(event["run_id"]),
         Shard(**event["shard"]),

@@ -1,4 +1,4 @@
-"""Publish the results of a run, then announce them."""
+"""Publishes the results of a run."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _JSON = "application/json"
 
 @entry_point
 def handler(event: PublishEvent, _context: Any) -> Announcement:
-    """Write the result files, then replace latest.json, and at last announce the run."""
+    """Write the result files, then replace latest.json, and finally send the event and the notification."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]
     pca_artifact, kmeans_artifact = (

@@ -1,6 +1,7 @@
-"""The janitor: remove whatever carries this stack's tags and belongs to no running execution.
+"""Deletes SageMaker resources with this stack's tags that belong to no running execution (the janitor).
 
-Aborted and timed-out executions run no Catch. This function runs on their status change, and on a schedule.
+Step Functions runs no Catch when an execution is aborted or times out. This function therefore runs on every such
+status change, and on a schedule.
 """
 
 from collections import defaultdict
@@ -17,9 +18,10 @@ from lambdas.support.runtime import client, count, entry_point, logger, settings
 
 @entry_point
 def handler(_event: dict[str, Any], _context: Any) -> Swept:
-    """Remove what no running execution owns, and say what was found and what is still pending.
+    """Delete the resources that no running execution owns; return those found and those still being deleted.
 
-    Each run's leftovers are removed for themselves: one that can't be removed keeps no other run's.
+    A resource that cannot be deleted does not stop the deletion of other runs' resources; its error is raised at the
+    end.
     """
     leaks = _leaks_by_run()
     found = [str(each) for run in leaks.values() for each in run]
@@ -39,7 +41,7 @@ def handler(_event: dict[str, Any], _context: Any) -> Swept:
 
 
 def _leaks_by_run() -> dict[str, list[Resource]]:
-    running = cache(_is_running)  # an execution's status is asked for once a sweep
+    running = cache(_is_running)  # requests the status of each execution once per sweep
     leaks: defaultdict[str, list[Resource]] = defaultdict(list)
     for each in find(f"{settings().deployment_id}-"):
         tags = tags_of(each)
@@ -50,7 +52,9 @@ def _leaks_by_run() -> dict[str, list[Resource]]:
 
 def _is_running(execution_arn: str) -> bool:
     if not execution_arn.startswith(settings().state_machine_arn.replace(":stateMachine:", ":execution:")):
-        return False  # what carries the stack's tag without an execution of its machine, nobody will remove
+        # Resources with the stack's tag but without an execution of this state machine have no other owner, so the
+        # sweep deletes them.
+        return False
     states = client("stepfunctions")
     try:
         return bool(states.describe_execution(executionArn=execution_arn)["status"] == "RUNNING")

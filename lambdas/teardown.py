@@ -1,4 +1,7 @@
-"""Tear down what one stage of a run left in SageMaker; asked again until nothing is pending."""
+"""Deletes the SageMaker resources of one stage of a run.
+
+The state machine invokes the function again until nothing is pending.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -13,12 +16,13 @@ from lambdas.support.runtime import count, entry_point, settings
 
 @entry_point
 def handler(event: TeardownEvent, _context: Any) -> Remaining:
-    """Delete the stage's endpoint, config and model, stop its training job, and say what is still pending."""
+    """Delete the stage's endpoint, config and model, stop its training job, and return what is still pending."""
     name = resource_name(settings().deployment_id, event["run_id"], event["stage"])
-    # Not all that starts so: a re-run called "pca" has names that begin with those of the run it repeats.
+    # A name prefix is not enough: the names of a re-run with the suffix "pca" start with those of the run that it
+    # repeats.
     own = re.compile(rf"{re.escape(name)}(-\d+)?")
     found = [each for each in find(name) if own.fullmatch(each.name)]
-    # A resource that someone else gave this name stays: the launch of ours failed with NameTaken.
+    # A resource with this name but another owner is kept; because of it, this run's launch failed with NameTaken.
     pending = [str(each) for each in remove([each for each in found if tags_of(each).get(RUN_TAG) == event["run_id"]])]
     waited = (datetime.now(UTC) - datetime.fromisoformat(event["started"])).total_seconds()
     if pending and waited > settings().teardown_timeout_seconds:

@@ -1,11 +1,11 @@
-"""Where the cells of a block of CSV records lie, and what numbers they hold: whole columns at once, in numpy.
+"""Splits a block of CSV records into cells and parses whole columns of numbers with numpy.
 
-A row at a time in Python would take six times as long, and pandas' parser up to half as long again. Here a number of up
-to eight characters, which is nearly every number of a census, is read by some thirty vector operations on its column:
-its characters are loaded as one 64-bit word and its digits combined in pairs, fours and eights
-(https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits/). The digits make an integer below 10^8, which
-float64 holds exactly, divided by a power of ten, which it holds too: so the quotient is the correctly rounded value.
-All other cells take the long way round, through Python's own float.
+Parsing row by row in Python takes six times as long, and pandas' parser up to one and a half times as long. Nearly
+every number in a census has at most eight characters. About thirty vector operations parse a column of such numbers:
+the characters of each are loaded as one 64-bit word, and its digits are combined in pairs, fours and eights
+(https://lemire.me/blog/2022/01/21/swar-explained-parsing-eight-digits/). The digits form an integer below 10^8, which
+is divided by a power of ten. Float64 represents both exactly, so the quotient is the correctly rounded value. Longer
+numbers and other notations are parsed by numpy's and Python's own conversions.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 _WORD = 8
-_PADDING = b"\0" * _WORD  # so that the word that ends in the first cell lies inside the buffer
+_PADDING = b"\0" * _WORD  # the word that ends with the first cell may start up to eight bytes before the block
 _LINE_FEED, _QUOTE, _COMMA, _POINT = 10, 34, 44, 46
 
 _U = np.uint64
@@ -32,10 +32,10 @@ _HIGH_BITS = _U(0x8080808080808080)
 _OVER_NINE = _U(0x7676767676767676)  # added to a byte over 9, it sets the byte's high bit
 _BYTE, _SEVEN, _TEN, _ONE = _U(8), _U(7), _U(10), _U(1)
 
-# By a cell's length: the bytes of the word that are its own.
+# Indexed by the length of a cell: a mask of the bytes in the word that belong to the cell.
 _OWN_BYTES = np.array([0, *((2**64 - 1) << _WORD * (_WORD - n) & (2**64 - 1) for n in range(1, 9))], _U)
-# By the decimal mark's byte in the word, 8 where there is none: how far the digits before it move up, and what to
-# divide by.
+# Indexed by the position of the decimal mark in the word (8 if there is none): the number of bits by which to shift the
+# digits before the mark, and the divisor.
 _MOVE_UP = np.array([8] * 8 + [0], _U)
 _DIVISOR = np.array([10.0 ** (7 - byte) for byte in range(8)] + [1.0])
 
@@ -49,14 +49,16 @@ _INFINITIES = ("inf", "infinity")
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of a block.
+    """One column of a block, parsed as numbers.
 
     Attributes
     ----------
     values
-        (records,) NaN where the cell is empty or no number; infinite where it says so or float64 ends.
+        Shape (records,). NaN if the cell is empty or not a number; infinite if the cell says so or if the value exceeds
+        the range of float64.
     empty, text
-        (records,) which cells are empty, and which hold no number; ``None`` where none does.
+        Shape (records,). Masks of the cells that are empty, and of those that contain other text than a number;
+        ``None`` if there are none.
     """
 
     values: Floats
@@ -65,16 +67,17 @@ class Numbers:
 
 
 class Cells:
-    """The cells of the records of one block that have as many as the header.
+    """The cells of one block, limited to the records that have as many cells as the header.
 
     Attributes
     ----------
     rows
-        (records,) each record's number in the file.
+        Shape (records,). The row number of each record in the file.
     ragged, ragged_rows
-        The first hundred records that have another number of cells than the header, and how many there are.
+        Problems for the first hundred records whose number of cells differs from the header's, and the number of all
+        such records.
     next_row
-        The number of the record after the block.
+        The row number of the first record after the block.
     """
 
     def __init__(self, block: bytes, delimiter: str, columns: int, first_row: int) -> None:
@@ -103,19 +106,19 @@ class Cells:
             self.rows = np.flatnonzero(whole) + first_row
         self._firsts: Index = firsts
         self._ends: Index = np.ascontiguousarray(ends.reshape(-1, columns).T)
-        # Every eight bytes of the buffer as a word, at any byte: an overlapping view, not a copy.
+        # Element i is the word at byte i: a view with overlapping elements, not a copy.
         self._words: Words = np.ndarray((len(self._buffer) - _WORD + 1,), "<u8", self._buffer.data, strides=(1,))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def numbers(self, column: int, decimal_mark: str = ".") -> Numbers:
-        """Read a column as numbers.
+        """Parse a column as numbers.
 
         Parameters
         ----------
         decimal_mark
-            A point or a comma.
+            ``"."`` or ``","``.
         """
         start, end = self._bounds(column)
         length = end - start
@@ -138,13 +141,13 @@ class Cells:
         return Numbers(values, empty, text)
 
     def empty(self, column: int) -> Mask | None:
-        """Say which cells of a column are empty or blank; ``None`` where none is."""
+        """Return a mask of the empty or blank cells of a column, or ``None`` if there are none."""
         start, end = self._trimmed(*self._bounds(column))
         empty: Mask = start == end
         return empty if empty.any() else None
 
     def text(self, column: int, record: int) -> str:
-        """Return one cell: without surrounding blanks, its line breaks as spaces."""
+        """Return the text of one cell without surrounding blanks and with line breaks replaced by spaces."""
         start, end = self._bounds(column)
         cell = self._buffer[start[record] : end[record]].tobytes().decode()
         if self._quoted:
@@ -157,16 +160,16 @@ class Cells:
         Parameters
         ----------
         columns
-            Which, in this order; ``None`` gives the record's number in the file.
+            The columns to copy, in this order; ``None`` inserts the row number of the record.
         records
-            Which, by index.
+            The indices of the records to copy.
 
         Returns
         -------
         bytes
-            Comma-separated lines that end in line feeds, quoted where RFC 4180 asks for it.
+            Comma-separated lines that end in line feeds, quoted as RFC 4180 requires.
         ndarray
-            (records,) the lines' lengths in bytes.
+            Shape (records,). The length of each line in bytes.
         """
         copied = None if None in columns else self._copied_lines([c for c in columns if c is not None], records)
         if copied is not None:
@@ -178,7 +181,7 @@ class Cells:
         return b"".join(lines), np.array([len(line) for line in lines], np.int64)
 
     def _copied_lines(self, columns: list[int], records: Index) -> tuple[bytes, Index] | None:
-        """Gather the lines' bytes in one step; ``None`` where a cell needs quoting."""
+        """Gather the bytes of all lines in one indexing operation; return ``None`` if a cell needs quoting."""
         bounds = [self._trimmed(*(side[records] for side in self._bounds(column))) for column in columns]
         starts = np.stack([start for start, _ in bounds], axis=1)
         lengths = np.stack([end - start for start, end in bounds], axis=1) + 1  # a separator after each
@@ -193,7 +196,7 @@ class Cells:
         return (lines.tobytes(), lengths.sum(axis=1)) if special == separators.size else None
 
     def _bounds(self, column: int) -> tuple[Index, Index]:
-        """Return where a column's cells start and end, without the quotation marks around them."""
+        """Return the start and the end of each cell of a column, excluding enclosing quotation marks."""
         end = self._ends[column]
         start = self._firsts if column == 0 else self._ends[column - 1] + 1
         if self._quoted:
@@ -202,7 +205,7 @@ class Cells:
         return start, end
 
     def _trimmed(self, start: Index, end: Index) -> tuple[Index, Index]:
-        """Move starts and ends past blanks."""
+        """Exclude leading and trailing blanks from cells."""
         for _ in range(_TRIMMED_IN_VECTORS):
             before = _SPACES[self._buffer[start]] & (start < end)
             after = _SPACES[self._buffer[end - 1]] & (start + before < end)
@@ -217,7 +220,7 @@ class Cells:
         return start, end
 
     def _parse_odd(self, start: Index, end: Index, decimal_mark: str) -> tuple[Floats, Mask, Mask]:
-        """Read cells that aren't up to eight digits with a decimal mark: values, which are blank, which are text."""
+        """Parse the cells that `_parse_words` cannot; return their values, a mask of blank ones, and one of text."""
         start, end = self._trimmed(start, end)
         length = end - start
         values = np.full(len(start), np.nan)
@@ -256,7 +259,7 @@ class Cells:
                 )
 
     def _refuse_stray_quotes(self, quotes: Index, delimiter: int, line_ends: Index) -> None:
-        """Refuse a quotation mark that neither opens nor closes a cell: where cells end would be a guess."""
+        """Refuse a quotation mark that neither opens nor closes a cell, because the end of the cell is ambiguous."""
         opening, closing = quotes[0::2], quotes[1::2]
         outside = (delimiter, _LINE_FEED, _QUOTE)
         stray_opening = ~np.isin(self._buffer[opening - 1], (*outside, 0))
@@ -274,23 +277,23 @@ class Cells:
 
 
 def _parse_words(word: Words, length: Index, decimal_mark: int) -> tuple[Floats, Mask | None]:
-    """Read numbers from the eight bytes that end with each.
+    """Parse each number from the eight bytes that end with its last character.
 
     Returns
     -------
     values
-        Garbage where a cell is odd, 0 where it is empty.
+        Undefined for the cells in `odd`; 0 for empty cells.
     odd
-        Which cells hold anything but digits and one decimal mark; ``None`` where none does.
+        Mask of the cells that contain anything but digits and one decimal mark; ``None`` if there are none.
     """
     word ^= _ZEROS  # a digit's byte is now its value
     word &= _OWN_BYTES.take(length, mode="clip")
     mark = decimal_mark ^ 0x30
     byte = int(word[0]).to_bytes(_WORD, "little").find(mark) if len(word) else -1
-    alone: Mask | None = None  # a mark without digits is no number
+    alone: Mask | None = None  # a decimal mark without digits is not a number
     divisor: Floats | float = 1.0
     if byte >= 0 and ((word & _U(0xFF << 8 * byte)) == _U(mark << 8 * byte)).all():
-        # All have as many decimals as the first: so do most columns.
+        # The common case: all numbers of the column have the same number of decimals.
         digits_before = word & _U((1 << 8 * byte) - 1)
         digits_before <<= _BYTE
         word &= _U(2**64 - (1 << 8 * byte + 8))
@@ -299,10 +302,10 @@ def _parse_words(word: Words, length: Index, decimal_mark: int) -> tuple[Floats,
         alone = length == 1 if byte == _WORD - 1 else None
     elif np.count_nonzero(_over_nine(word)):
         first_mark = _first_bytes_equal(word, mark)
-        below = (first_mark >> _SEVEN) - _ONE  # the bits before the mark's byte; all where there is none
+        below = (first_mark >> _SEVEN) - _ONE  # the bits before the mark's byte; all bits if there is no mark
         mark_byte = np.bitwise_count(below) >> 3
         digits_before = (word & below) << _MOVE_UP.take(mark_byte)
-        word &= ~(first_mark << _ONE) + _ONE  # the bytes after the mark; none where there is none
+        word &= ~(first_mark << _ONE) + _ONE  # the bytes after the mark; no bytes if there is no mark
         word |= digits_before
         divisor = _DIVISOR.take(mark_byte)
         alone = (length == 1) & (mark_byte < _WORD)
@@ -315,7 +318,7 @@ def _parse_words(word: Words, length: Index, decimal_mark: int) -> tuple[Floats,
 
 
 def _over_nine(word: Words) -> Words:
-    """Set the high bit of each byte over 9 (and perhaps of those after it)."""
+    """Return words with the high bit set in each byte over 9, and possibly in the bytes after it."""
     over = word + _OVER_NINE
     over |= word
     over &= _HIGH_BITS
@@ -323,7 +326,7 @@ def _over_nine(word: Words) -> Words:
 
 
 def _first_bytes_equal(word: Words, byte: int) -> Words:
-    """Set the high bit of the first byte that equals `byte`; 0 where none does."""
+    """Return words with the high bit set in the first byte that equals `byte`, or 0 if none does."""
     differing = word ^ _U(byte * int(_ONES))
     found = differing - _ONES
     found &= ~differing
@@ -333,7 +336,7 @@ def _first_bytes_equal(word: Words, byte: int) -> Words:
 
 
 def _combine_digits(word: Words) -> Words:
-    """Combine eight digits, the first in the lowest byte, into the number they write."""
+    """Return the integers written by eight digits each, with the first digit in the lowest byte."""
     pairs = word * _TEN
     pairs += word >> _BYTE
     outer = pairs & _U(0x000000FF000000FF)
@@ -347,7 +350,7 @@ def _combine_digits(word: Words) -> Words:
 
 
 def _one_number(cell: bytes, decimal_mark: str) -> float:
-    """Return the number a cell holds, infinity where it says so, NaN where it holds none."""
+    """Return the number in a cell, which may be infinite, or NaN if the cell does not contain a number."""
     text = cell.decode().lower()
     if text.lstrip("+-") in _INFINITIES:
         return float("inf") if not text.startswith("-") else float("-inf")

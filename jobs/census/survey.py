@@ -48,11 +48,11 @@ class Column:
     Attributes
     ----------
     name, index
-        The header's name, and the position in the file.
+        The name in the header, and the position in the file.
     minimum, maximum
         Over complete rows, in the unit of the column; infinite if there are no complete rows.
     numbers, texts
-        The numbers of cells with a number, and with any other text.
+        The number of cells that contain a number, and of those that contain other text.
     largest
         The largest number of all rows.
     is_whole
@@ -112,7 +112,7 @@ def any_of(masks: Iterable[Mask | None]) -> Mask | None:
 
 
 class Survey:
-    """The first pass, which finds every problem, or else what the second pass needs.
+    """The first pass over a table, which finds every problem and collects what the second pass needs.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A census CSV as a header and blocks of cells: finds the separator, the identifiers and the decimal mark."""
+"""Splits a census CSV into its header and blocks of cells."""
 
 import csv
 import io
@@ -21,16 +21,16 @@ _DELIMITERS = ",;\t|"
 
 @dataclass(frozen=True)
 class Header:
-    """What the first record says.
+    """The header of the CSV.
 
     Attributes
     ----------
     names
-        One a column, blanks around them removed; empty where a column has none.
+        One name per column without surrounding blanks; an empty string if a column has no name.
     delimiter
         The separator of cells.
     id, state, county
-        Indices of the columns that name a region; `id` is ``None`` where the row's number does.
+        The indices of the columns that identify a region; `id` is ``None`` if the row number is the identifier.
     """
 
     names: list[str]
@@ -41,27 +41,27 @@ class Header:
 
     @property
     def region_columns(self) -> list[int | None]:
-        """The columns of regions.csv."""
+        """The indices of the columns that are copied to regions.csv."""
         return [self.id, self.state, self.county]
 
     @property
     def name_of_id(self) -> str | None:
-        """The name of the id column."""
+        """The name of the identifier column, or ``None`` if there is none."""
         return None if self.id is None else self.names[self.id]
 
     @property
     def named(self) -> list[int]:
-        """The columns that have a name."""
+        """The indices of the columns that have a name."""
         return [index for index, name in enumerate(self.names) if name]
 
     @property
     def measures(self) -> list[int]:
-        """The columns that may be features."""
+        """The indices of the columns that may be features."""
         return [i for i in self.named if i not in self.region_columns and i not in self.other_ids]
 
     @property
     def other_ids(self) -> list[int]:
-        """Columns that number regions too, such as a FIPS code beside a CensusId."""
+        """The indices of further identifier columns, such as a FIPS code next to a CensusId."""
         known = {name.lower() for name in ID_COLUMNS}
         return [i for i, name in enumerate(self.names) if name.lower() in known and i != self.id]
 
@@ -72,11 +72,12 @@ class CensusTable:
     Attributes
     ----------
     text
-        The text below; its facts are final after the last block.
+        The decoded text; its attributes are final after the last block.
     header
-        The first record that isn't blank.
+        Read from the first record that is not blank.
     decimal_mark
-        A comma where the separator is another and the first block's numbers are written so, else a point.
+        ``","`` if the numbers of the first block have decimal commas and another character separates the cells,
+        otherwise ``"."``.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -85,7 +86,7 @@ class CensusTable:
         Raises
         ------
         InvalidCensus
-            When there is none, or it lacks what a census needs.
+            If there is no header, or if it lacks a required column.
         """
         self.text = CensusText(stream)
         self._blocks = iter(self.text)
@@ -100,12 +101,12 @@ class CensusTable:
         self.decimal_mark = _decimal_mark(self._rest, self.header.delimiter)
 
     def __iter__(self) -> Iterator[Cells]:
-        """Give the cells of each block.
+        """Yield the cells of each block.
 
         Raises
         ------
         UnreadableText
-            When reading can't go on.
+            If reading cannot continue.
         """
         try:
             for block in chain([self._rest] if self._rest else [], self._blocks):
@@ -116,7 +117,7 @@ class CensusTable:
             raise error.in_block(self._row) from error
 
     def _first_block(self) -> bytes:
-        """Return the first block without the blank lines that it starts with."""
+        """Return the first block without leading blank lines."""
         for block in self._blocks:
             content = block.lstrip(b"\n")
             self._row += len(block) - len(content)
@@ -200,10 +201,10 @@ def _note_header_problems(names: list[str], row: int, problems: ProblemList) -> 
 
 
 def _decimal_mark(block: bytes, delimiter: str) -> str:
-    """Return the decimal mark: a comma only where it can't be anything else.
+    """Return the decimal mark, which is a comma only if the numbers allow no other reading.
 
-    ``12,5`` is a decimal comma, and so is ``0,125``; ``1,234`` may be a thousand. One number with a decimal point
-    makes all commas suspect: they stay, and are refused as no numbers.
+    ``12,5`` and ``0,125`` have a decimal comma, but the comma of ``1,234`` may separate thousands. If any number has a
+    decimal point, no comma is treated as a decimal mark, and numbers with commas are refused.
     """
     if delimiter == ",":
         return "."

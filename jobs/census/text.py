@@ -1,8 +1,8 @@
-"""Whatever bytes a census CSV comes in, as blocks of whole records in UTF-8.
+"""Decodes a census CSV into blocks of whole records in UTF-8.
 
-Read safely: UTF-8 with and without a byte order mark, UTF-16 and UTF-32, Windows-1252, gzip, and every line ending.
-All else is refused with one problem that says what the file seems to be. A block is about two megabytes, so memory
-doesn't grow with the file, however far gzip expands it.
+Accepted are UTF-8 with or without a byte order mark, UTF-16, UTF-32 and Windows-1252, compressed with gzip or not, with
+any line ending. Any other file is refused with one problem that says what the file seems to be. A block has about two
+megabytes, so the memory used does not depend on the size of the file, even if gzip expands it a thousandfold.
 """
 
 import codecs
@@ -39,7 +39,7 @@ _SIGNATURES = (
     (b"Obj\x01", "an Avro file"),
 )
 _MARKUP = re.compile(rb"\s*(<(?:!doctype|html|\?xml|error|head|body)\b|[{\[]\s*[\"{\[\]}])", re.IGNORECASE)
-# Longer marks first: UTF-32's little-endian mark starts with UTF-16's.
+# Longer marks come first, because the little-endian mark of UTF-32 starts with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -47,22 +47,23 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f]")
-# Latin letters as UTF-8 writes them; in Windows-1252 these would be a capital A with a mark, then a symbol.
+# Accented Latin letters in UTF-8. In Windows-1252 the same bytes are a capital A with an accent and a symbol, which
+# hardly any text contains.
 _UTF8_LETTER = re.compile(rb"[\xc2\xc3][\x80-\xbf]")
 
 
 class CensusText:
-    """One pass over a census CSV: iterate over its blocks, then read the facts.
+    """One pass over a census CSV: iterate over its blocks, then read the attributes.
 
-    Each block is UTF-8 without a byte order mark, holds whole records, ends in a line feed, and has no carriage
-    return and no control character but tab and line feed.
+    Each block is UTF-8 without a byte order mark, consists of whole records, ends in a line feed, and contains no
+    control characters except tab and line feed.
 
     Attributes
     ----------
     compression
-        ``"gzip"``, or ``None``; known after the first block.
+        ``"gzip"`` or ``None``; known after the first block.
     encoding
-        What the text was read as: ``ascii``, ``utf-8``, ``utf-16-le``, ``cp1252`` …; final after the last block.
+        The encoding of the text, such as ``ascii``, ``utf-8``, ``utf-16-le`` or ``cp1252``; final after the last block.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -74,21 +75,21 @@ class CensusText:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the bytes as they are stored, in hexadecimal."""
+        """SHA-256 of the stored bytes, in hexadecimal."""
         return self._source.digest.hexdigest()
 
     @property
     def size_bytes(self) -> int:
-        """Bytes as they are stored."""
+        """Number of stored bytes."""
         return self._source.size
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the blocks.
+        """Yield the blocks.
 
         Raises
         ------
         UnreadableText
-            When the bytes aren't text, or aren't records; without a row where the reader must add it.
+            If the bytes are not text or cannot be split into records. The caller adds the row, which is unknown here.
         """
         carry = b""
         for piece in _with_line_feeds(self._pieces()):
@@ -105,7 +106,7 @@ class CensusText:
             yield self._checked(carry + b"\n")
 
     def _pieces(self) -> Iterator[bytes]:
-        """Give the bytes as stored, uncompressed and, where their encoding isn't a superset of ASCII, decoded."""
+        """Yield the bytes uncompressed, and converted to UTF-8 if they are UTF-16 or UTF-32."""
         source = io.BufferedReader(self._source, BLOCK_BYTES)
         if source.peek(2)[:2] == b"\x1f\x8b":
             self.compression = "gzip"
@@ -123,13 +124,13 @@ class CensusText:
             return
         if first.startswith(codecs.BOM_UTF8):
             self.encoding, self._utf8_by_mark = "utf-8", True
-        while first.startswith(codecs.BOM_UTF8):  # files put together by programs may have two
+        while first.startswith(codecs.BOM_UTF8):  # a file that a program concatenated may have two
             first = first.removeprefix(codecs.BOM_UTF8)
         yield first
         yield from pieces
 
     def _checked(self, block: bytes) -> bytes:
-        """Settle the encoding of a block of records, and refuse control characters."""
+        """Return a block in UTF-8 after determining its encoding and refusing control characters."""
         _refuse_control_characters(block)
         if block.isascii() or self._decoded_here:
             return block
@@ -152,7 +153,7 @@ class CensusText:
 
 
 class _Digesting(io.RawIOBase):
-    """Reads a stream while computing its digest and size."""
+    """Computes the digest and the size of a stream while it is read."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -163,7 +164,7 @@ class _Digesting(io.RawIOBase):
         return True
 
     def readinto(self, target: Any, /) -> int:
-        """Fill the target, however little the stream gives at a time: what follows looks at the first bytes."""
+        """Fill the whole target even if the stream returns less per call, because callers inspect the first bytes."""
         filled = 0
         while filled < len(target):
             data = self._stream.read(len(target) - filled)
@@ -198,7 +199,7 @@ def _refuse_what_is_no_text(first: bytes) -> None:
 
 
 def _wide_encoding(first: bytes) -> str | None:
-    """Return the encoding of two or four bytes a character, by its mark or, without one, by its zeros."""
+    """Return UTF-16 or UTF-32 if a byte order mark or the pattern of zero bytes shows it, otherwise ``None``."""
     for mark, encoding in _MARKS:
         if first.startswith(mark):
             return encoding
@@ -223,7 +224,7 @@ def _decoded(first: bytes, pieces: Iterator[bytes], encoding: str) -> Iterator[b
 
 
 def _with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn every line ending into a line feed; a pair may lie across two pieces."""
+    """Replace every line ending by a line feed, including a CR LF that is split between two pieces."""
     held = b""
     for piece in pieces:
         data = held + piece
@@ -235,7 +236,7 @@ def _with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _end_of_last_record(data: bytes) -> int:
-    """Return the index after the last line feed that isn't inside quotation marks; `data` starts a record."""
+    """Return the index after the last line feed outside quotation marks; `data` must start with a record."""
     end = data.rfind(b"\n") + 1
     quotes = data.count(b'"', 0, end) if b'"' in data else 0  # searching is ten times faster than counting
     while quotes % 2:
@@ -264,7 +265,7 @@ def _unending(carry: bytes) -> UnreadableText:
 def _refuse_control_characters(block: bytes) -> None:
     characters = np.frombuffer(block, np.uint8)
     allowed = np.count_nonzero(characters == _LINE_FEED) + np.count_nonzero(characters == _TAB)
-    # Counting is a hundred times faster than the search, which hardly any file needs.
+    # Counting is a hundred times faster than the regular expression, which only a faulty file needs.
     if np.count_nonzero(characters < _FIRST_PRINTABLE) == allowed:
         return
     at, code = next((match.start(), match.group()[0]) for match in _CONTROL.finditer(block))

@@ -1,1 +1,1 @@
-"""What the handlers share."""
+"""Code that several handlers share."""

@@ -1,8 +1,8 @@
-"""Errors under the names that Step Functions retries and catches by.
+"""Exceptions whose class names are the error names that Step Functions retries and catches.
 
-Lambda reports an exception to Step Functions by its class's name. botocore raises most of what AWS answers as
-``ClientError``, whatever went wrong; here the answer's own code becomes the name, so the state machine can retry
-``ThrottlingException`` and never ``AccessDeniedException``.
+Lambda reports an exception to Step Functions under the name of its class. botocore raises ``ClientError`` for most
+error responses. Here the error code of the response becomes the name, so that the state machine can retry
+``ThrottlingException`` but not ``AccessDeniedException``.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 
 def named_error(name: str, message: str) -> Exception:
-    """Return an exception that Step Functions sees under `name`."""
+    """Return an exception that Step Functions reports as `name`."""
     error: Exception = type(name, (Exception,), {})(message)
     return error
 
 
 def code_of(error: ClientError) -> str:
-    """Return the code AWS answered with, such as ``ValidationException``."""
+    """Return the error code of the response, such as ``ValidationException``."""
     return str(error.response.get("Error", {}).get("Code", "ClientError"))
 
 
 def message_of(error: ClientError) -> str:
-    """Return the message AWS answered with."""
+    """Return the error message of the response."""
     return str(error.response.get("Error", {}).get("Message", error))
 
 
@@ -34,8 +34,8 @@ The API reference documents ``ResourceNotFound``; most operations respond with `
 """
 
 
-def answer_behind(error: BaseException) -> ClientError | None:
-    """Return AWS's answer that made a library raise an error of its own, as smart_open does."""
+def client_error_behind(error: BaseException) -> ClientError | None:
+    """Return the ``ClientError`` that caused an error of another library, such as smart_open."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ClientError):
         cause = cause.__cause__
@@ -44,7 +44,7 @@ def answer_behind(error: BaseException) -> ClientError | None:
 
 @contextmanager
 def aws_errors() -> Iterator[None]:
-    """Re-raise botocore's errors under AWS's codes; a broken or refused connection as ``ConnectionError``."""
+    """Re-raise botocore's errors named by AWS's error codes, and failed connections as ``ConnectionError``."""
     try:
         yield
     except ClientError as error:
@@ -54,7 +54,7 @@ def aws_errors() -> Iterator[None]:
     except BotoCoreError as error:
         raise named_error(type(error).__name__, str(error)) from error
     except (OSError, ValueError) as error:
-        answer = answer_behind(error)
-        if answer is None:
+        refusal = client_error_behind(error)
+        if refusal is None:
             raise
-        raise named_error(code_of(answer), f"{answer.operation_name}: {message_of(answer)}") from error
+        raise named_error(code_of(refusal), f"{refusal.operation_name}: {message_of(refusal)}") from error

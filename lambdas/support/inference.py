@@ -1,4 +1,4 @@
-"""One request to an endpoint: a shard of recordIO in, labelled recordIO out."""
+"""Sends a shard to an endpoint and decodes the response."""
 
 import numpy as np
 
@@ -15,16 +15,16 @@ def infer(endpoint: str, body: bytes, shard: Shard, *labels: str) -> list[np.nda
     Raises
     ------
     IncompleteAnswer
-        When the endpoint answered another number of rows than it was asked for.
+        If the response does not have one record per row of the shard.
     """
-    answer = client("sagemaker-runtime").invoke_endpoint(
+    response = client("sagemaker-runtime").invoke_endpoint(
         EndpointName=endpoint, ContentType=RECORDIO, Accept=RECORDIO, Body=body
     )
-    found = decode_labels(answer["Body"].read(), *labels)
+    found = decode_labels(response["Body"].read(), *labels)
     for label in labels:
         if len(found[label]) != shard.rows:
             raise named_error(
                 "IncompleteAnswer",
-                f"{endpoint} answered {len(found[label])} of {shard.part}'s {shard.rows} rows",
+                f"{endpoint} returned {len(found[label])} of the {shard.rows} rows of {shard.part}",
             )
     return [found[label] for label in labels]

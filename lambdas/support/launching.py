@@ -1,7 +1,8 @@
-"""Launching the same thing twice launches it once; where an instance type can't be had, the next one is tried.
+"""Launches training jobs and endpoints idempotently, trying instance types until one is available.
 
-An attempt's name is derived from the run, so a repeated call finds what an earlier one made. A training job's name
-can never be reused: each further attempt (another instance type, or after a redrive) counts on in the name.
+The name of a resource is derived from the run, so a repeated call finds what an earlier call created. SageMaker does
+not allow the name of a training job to be used again. Each further attempt, with another instance type or after a
+redrive, therefore has the next number at the end of its name.
 """
 
 import time
@@ -31,7 +32,7 @@ class Attempt:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without a result."""
+        """Whether the attempt ended without a result."""
         return self.status in ("Failed", "Stopped")
 
     @property
@@ -46,12 +47,12 @@ class Launcher(Protocol):
     instance_types: list[str]
 
     def find(self, name: str) -> Attempt | None:
-        """Return the run's attempt of that name, if there is one.
+        """Return the run's attempt with this name, if there is one.
 
         Raises
         ------
         NameTaken
-            When the resource of that name is not the run's.
+            If the resource with this name does not belong to the run.
         """
 
     def create(self, name: str, instance_type: str) -> None:
@@ -138,12 +139,12 @@ def redrives_of(execution: Execution) -> int:
 
 
 def check_ours(arn: str, run_id: str) -> None:
-    """Check that an existing resource belongs to the run that wants to use its name.
+    """Check that an existing resource belongs to the run that needs its name.
 
     Raises
     ------
     NameTaken
-        When it carries the tag of another run or none at all.
+        If the resource has the tag of another run or no run tag.
     """
     tags = client("sagemaker").list_tags(ResourceArn=arn)["Tags"]
     if {"Key": RUN_TAG, "Value": run_id} not in tags:

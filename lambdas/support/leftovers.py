@@ -1,4 +1,4 @@
-"""Find a stack's SageMaker resources by name, and remove them."""
+"""Deletes a stack's SageMaker resources, found by name."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from lambdas.support.runtime import client, logger, settings
 
 @dataclass(frozen=True)
 class Kind:
-    """How the SageMaker API calls one kind of resource.
+    """The names that the SageMaker API uses for one kind of resource.
 
     Attributes
     ----------
     noun
-        What its fields start with: ``EndpointName``, ``EndpointArn``, ``EndpointStatus``.
+        The prefix of its fields, such as ``EndpointName``, ``EndpointArn`` and ``EndpointStatus``.
     filters
-        One listing for each.
+        The parameters of the list operation; each element makes one listing.
     """
 
     noun: str
@@ -35,7 +35,7 @@ TRAINING_JOB = Kind(
     "list_training_jobs",
     "TrainingJobSummaries",
     "stop_training_job",
-    # Finished jobs cost nothing and stay: they are the record of what was trained.
+    # Finished jobs cost nothing and are kept as the record of what was trained.
     ({"StatusEquals": "InProgress"}, {"StatusEquals": "Stopping"}),
 )
 CONFIG = Kind("EndpointConfig", "list_endpoint_configs", "EndpointConfigs", "delete_endpoint_config")
@@ -43,13 +43,13 @@ MODEL = Kind("Model", "list_models", "Models", "delete_model")
 
 KINDS = (TRAINING_JOB, ENDPOINT, CONFIG, MODEL)
 
-# SageMaker answers ValidationException to DeleteEndpoint while it works on the endpoint.
+# DeleteEndpoint fails with ValidationException while an endpoint has one of these statuses.
 _BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A SageMaker resource that costs money or clutters the account; only jobs and endpoints have a status."""
+    """A SageMaker resource; `status` is empty for models and endpoint configs, which have none."""
 
     kind: Kind
     name: str
@@ -61,16 +61,17 @@ class Resource:
 
 
 def find(prefix: str) -> list[Resource]:
-    """Return the unfinished training jobs and, if models are hosted, what hosts them, whose names have a prefix."""
+    """Return the unfinished training jobs, and the hosting resources if models are hosted, with a name prefix."""
     kinds = KINDS if settings().hosts_models else (TRAINING_JOB,)
     return [each for kind in kinds for each in _list(kind, prefix) if each.name.startswith(prefix)]
 
 
 def remove(resources: list[Resource]) -> list[Resource]:
-    """Delete or stop what can be now; return what isn't gone yet, to be asked for again.
+    """Delete or stop the resources; return those that still exist and need another call.
 
-    While an endpoint is being created it can't be deleted, and its config and model must stay. What is missing
-    already counts as gone. One that can't be removed keeps none of the others: its error is raised at the end.
+    An endpoint cannot be deleted while it is being created, and its config and model must be kept until then. A
+    resource that does not exist counts as deleted. A resource that cannot be deleted does not stop the deletion of the
+    others; its error is raised at the end.
     """
     busy = any(each.kind is ENDPOINT and each.status in _BUSY for each in resources)
     pending: list[Resource] = []
@@ -91,7 +92,7 @@ def remove(resources: list[Resource]) -> list[Resource]:
 
 
 def tags_of(resource: Resource) -> dict[str, str]:
-    """Return a resource's tags; none for one that has been deleted since it was listed."""
+    """Return the tags of a resource, or an empty dict if it has been deleted since it was listed."""
     try:
         found = client("sagemaker").list_tags(ResourceArn=resource.arn)["Tags"]
     except ClientError as error:
@@ -119,7 +120,7 @@ def _remove(resource: Resource) -> None:
         operation(**{f"{resource.kind.noun}Name": resource.name})
         logger.info("removed", resource=str(resource))
     except ClientError as error:
-        # Gone or busy since it was listed: the next look tells which.
+        # The resource was deleted or became busy after it was listed; the next listing shows which.
         if code_of(error) not in NOT_FOUND:
             raise
         logger.info("not removed", resource=str(resource), reason=message_of(error))

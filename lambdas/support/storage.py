@@ -1,4 +1,4 @@
-"""Whole small objects in S3."""
+"""Reads and writes small S3 objects whole."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
@@ -12,7 +12,7 @@ ARTIFACT_TAGGING = urlencode([ARTIFACT_TAG])
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket, seen through this function's own permissions."""
+    """One bucket, accessed with the permissions of this function's role."""
 
     name: str
 
@@ -30,12 +30,12 @@ class Bucket:
     def write(
         self, key: str, body: bytes, content_type: str = "application/octet-stream", *, expires: bool = False
     ) -> None:
-        """Write an object at once: nobody ever reads half of it.
+        """Write an object in one request, so that readers never see part of it.
 
         Parameters
         ----------
         expires
-            Whether it is an artifact, which the results bucket needn't keep for good.
+            Whether the object is an intermediate file, which the results bucket deletes after some days.
         """
         tagging = {"Tagging": ARTIFACT_TAGGING} if expires else {}
         client("s3").put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, **tagging)
@@ -48,7 +48,7 @@ def read_uri(uri: str) -> bytes:
 
 
 def let_expire(uri: str) -> None:
-    """Mark an object that another wrote as an artifact, such as SageMaker's model."""
+    """Mark an object that another service wrote, such as a model from SageMaker, as one that expires."""
     bucket, key = _parse(uri)
     tag, value = ARTIFACT_TAG
     client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": tag, "Value": value}]})

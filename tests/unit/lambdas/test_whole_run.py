@@ -197,7 +197,7 @@ class TestProject:
         stages.project()
         aws.endpoints["pca"] = lambda _body: recordio.encode_labels({"projection": np.zeros((3, 6), np.float32)})
         (shard,) = stages.shards()
-        with pytest.raises(Exception, match=r"3 of part-00000's 64 rows") as refused:
+        with pytest.raises(Exception, match=r"3 of the 64 rows of part-00000") as refused:
             stages.invoke(project.handler, run_id=RUN, shard=shard, endpoint="pca", artifacts=stages.pca)
         assert type(refused.value).__name__ == "IncompleteAnswer"
 
