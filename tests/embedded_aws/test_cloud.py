@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import boto3
@@ -111,10 +110,8 @@ def test_stopping_ends_every_process_it_has_started(tmp_path: Path) -> None:
     sleeper = workshop.function("import time\ndef handler(event, context): time.sleep(60)", Timeout=60)
     cloud.client("lambda").invoke(FunctionName=sleeper, InvocationType="Event")
     processes = eventually(lambda: len(family(cloud.pid)) >= 3 and family(cloud.pid))
-    started = time.monotonic()
     cloud.stop()
     cloud.stop()
-    assert time.monotonic() - started < 5
     eventually(lambda: is_gone(processes))
     assert Cloud.find(tmp_path) is None
 
