@@ -17,7 +17,9 @@ from local.stack import Stack
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000
 # What a handler imports only when it is called.
-_LOADED_LATER = {"lambdas.choose_clusters": ["sklearn.cluster"]}
+_LOADED_LATER = {
+    f"lambdas.{name}": ["sklearn.cluster"] for name in ("choose_clusters", "fresh_starts", "refine", "stability")
+}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
 _IMPORT = """
 import importlib, psutil, sys

@@ -104,8 +104,28 @@ class RunLayout:
         return f"{self.root}projected/"
 
     @property
+    def fresh_starts(self) -> str:
+        """The best centroids of the fresh k-means++ starts."""
+        return f"{self.root}fresh_starts.json"
+
+    @property
+    def refined_model(self) -> str:
+        """The refined k-means artifact."""
+        return f"{self.model('kmeans')}refined/model.tar.gz"
+
+    @property
+    def refinement(self) -> str:
+        """How the refined centroids compare with those of the training job."""
+        return f"{self.root}refinement.json"
+
+    @property
+    def stability(self) -> str:
+        """The bootstrap refits of k-means, aligned with the final centroids."""
+        return f"{self.root}stability.npz"
+
+    @property
     def elbow(self) -> str:
-        """The mean distance to the nearest centroid for each k."""
+        """The mean distance to the nearest centroid, the stability and the silhouette for each k."""
         return f"{self.root}elbow.json"
 
     @property
@@ -154,6 +174,10 @@ class RunLayout:
     def projected_part(self, part: str) -> str:
         """Return the key of one shard of kept components."""
         return f"{self.projected}{part}.pbr"
+
+    def sampled_part(self, part: str) -> str:
+        """Return the key of one shard's rows of the even sample."""
+        return f"{self.root}sampled/{part}.npz"
 
     def labeled_part(self, part: str) -> str:
         """Return the key of one shard of the result."""

@@ -132,8 +132,44 @@ class ChosenClusters(TypedDict):
     clusters: int
 
 
+class FreshStartsEvent(TypedDict):
+    """The run whose sample is clustered, and the number of clusters."""
+
+    run_id: str
+    clusters: int
+
+
+class RefineEvent(TypedDict):
+    """The S3 URI of the training job's model."""
+
+    run_id: str
+    artifacts: str
+
+
+class Refined(TypedDict):
+    """The S3 URI of the refined model."""
+
+    artifacts: str
+
+
+class StabilityEvent(TypedDict):
+    """The S3 URI of the model that is hosted."""
+
+    run_id: str
+    artifacts: str
+
+
+class Refitted(TypedDict):
+    """The number of bootstrap refits."""
+
+    refits: int
+
+
 class PublishEvent(TypedDict):
-    """Both stages' training jobs as SageMaker describes them; where models are hosted, also the endpoints."""
+    """Both stages' training jobs as SageMaker describes them; where models are hosted, also the endpoints.
+
+    ``kmeans_artifacts`` is the S3 URI of the k-means model that labeled the rows.
+    """
 
     run_id: str
     input: Source
@@ -144,6 +180,7 @@ class PublishEvent(TypedDict):
     kmeans_training: dict[str, Any]
     kmeans_endpoint: NotRequired[dict[str, Any]]
     kmeans_hosting_launch: NotRequired[Launched]
+    kmeans_artifacts: str
 
 
 class StateError(TypedDict):

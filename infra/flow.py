@@ -7,7 +7,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.functions import Functions
-from infra.model_stage import Inference, ModelStage
+from infra.model_stage import TRAINED_ARTIFACTS, Companions, Inference, ModelStage
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.tasks import failing_task, function_task
@@ -111,6 +111,9 @@ class Flow(Construct):
             result_path="$.chosen",
         )
         is_chosen = self._settings.clusters == "auto"
+        companions = self._build_companions_of_kmeans(
+            _number("$.chosen.clusters") if is_chosen else self._settings.clusters
+        )
         stage = ModelStage(
             self,
             "KMeans",
@@ -121,12 +124,16 @@ class Flow(Construct):
             features_path="$.pca.components",
             clusters_path="$.chosen.clusters" if is_chosen else None,
             inference=Inference(state="Label", function="label", answer="rows"),
+            companions=companions,
         )
         phase = sfn.Parallel(
             self,
             "KMeansPhase",
             state_name="KMeans",
-            result_selector=self._select_descriptions(),
+            result_selector={
+                **self._select_descriptions(),
+                "artifacts": _path(companions.artifacts_path.replace("$", "$[0]", 1)),
+            },
             result_path="$.kmeans",
         )
         if is_chosen:
@@ -140,6 +147,37 @@ class Flow(Construct):
             )
             phase.branch(teardown.start)
         return phase
+
+    def _build_companions_of_kmeans(self, clusters: Any) -> Companions:
+        refined_artifacts = "$.refined.artifacts"
+        artifacts_path = refined_artifacts if self._settings.refine else TRAINED_ARTIFACTS
+        stability = function_task(
+            self,
+            "Stability",
+            self._functions["stability"],
+            {"run_id": _path("$.run_id"), "artifacts": _path(artifacts_path)},
+            result={"refits": _number("$.Payload.refits")},
+            result_path="$.stability",
+        )
+        if not self._settings.refine:
+            return Companions(of_inference=stability)
+        fresh_starts = function_task(
+            self,
+            "FreshStarts",
+            self._functions["fresh_starts"],
+            {"run_id": _path("$.run_id"), "clusters": clusters},
+            result={"clusters": _number("$.Payload.clusters")},
+            result_path="$.fresh_starts",
+        )
+        refine = function_task(
+            self,
+            "Refine",
+            self._functions["refine"],
+            {"run_id": _path("$.run_id"), "artifacts": _path(TRAINED_ARTIFACTS)},
+            result={"artifacts": _path("$.Payload.artifacts")},
+            result_path="$.refined",
+        )
+        return Companions(fresh_starts, refine, stability, artifacts_path)
 
     def _build_teardown(self, *, then: sfn.IChainable) -> TearDown:
         return TearDown(
@@ -167,6 +205,7 @@ class Flow(Construct):
                 "run_id": _path("$.run_id"),
                 "input": _object("$.input"),
                 "execution": _object("$$.Execution"),
+                "kmeans_artifacts": _path("$.kmeans.artifacts"),
                 **described,
             },
             result={"published": _object("$.Payload")},

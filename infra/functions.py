@@ -64,6 +64,8 @@ def function_specs(settings: Settings) -> list[FunctionSpec]:
         *([FunctionSpec("launch_endpoint", 256, _CALL_SECONDS)] if settings.hosts_models else []),
         FunctionSpec("project", 1_024, inference, science=True),
         FunctionSpec("choose_clusters", 1_769, publish, science=True),
+        *([FunctionSpec(name, 1_769, publish, science=True) for name in ("fresh_starts", "refine")] * settings.refine),
+        FunctionSpec("stability", 1_769, publish, science=True),
         FunctionSpec("label", 1_024, inference, science=True),
         FunctionSpec("publish", 1_769, publish, science=True),
         FunctionSpec("record_failure", 256, _CALL_SECONDS),

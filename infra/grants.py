@@ -26,6 +26,9 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("publish", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("fresh_starts", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("refine", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("stability", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("label", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("launch_training", "sagemaker:AddTags"): "AWS asks for it when CreateTrainingJob carries tags.",
     ("launch_endpoint", "sagemaker:AddTags"): "AWS asks for it when a model, config or endpoint is made with tags.",
@@ -103,7 +106,7 @@ def grant_all(functions: Functions, workflow: Workflow, resources: Resources) ->
     if resources.settings.hosts_models:
         grants.hosting()
     grants.inference()
-    grants.choose_clusters()
+    grants.clustering()
     grants.publish()
     grants.record_failure()
     grants.cleaners()
@@ -117,7 +120,9 @@ class _Grants:
         self._executions = execution_arns(resources.scope, resources.settings)
 
     def state_machine(self, role: iam.Role) -> None:
-        invoked = ["prepare", "launch_training", "project", "choose_clusters", "label", "publish"]
+        invoked = ["prepare", "launch_training", "project", "choose_clusters", "stability", "label", "publish"]
+        if self._given.settings.refine:
+            invoked += ["fresh_starts", "refine"]
         if self._given.settings.hosts_models:
             invoked.append("launch_endpoint")
         functions = [self._functions[name].function_arn for name in (*invoked, "teardown", "record_failure")]
@@ -173,22 +178,33 @@ class _Grants:
         self._invoke("label", "kmeans")
 
     def inference(self) -> None:
-        self._read("project", ANY_RUN.train_part("*"), f"{ANY_RUN.model('pca')}*")
-        self._write("project", ANY_RUN.projected_part("*"))
-        self._let_expire("project", ANY_RUN.projected_part("*"))
+        self._read("project", ANY_RUN.train_part("*"), ANY_RUN.scaler, f"{ANY_RUN.model('pca')}*")
+        self._write("project", ANY_RUN.projected_part("*"), ANY_RUN.sampled_part("*"))
+        self._let_expire("project", ANY_RUN.projected_part("*"), ANY_RUN.sampled_part("*"))
         shard = [ANY_RUN.train_part("*"), ANY_RUN.projected_part("*")]
-        self._read("label", *shard, ANY_RUN.regions, ANY_RUN.scaler, f"{ANY_RUN.model('kmeans')}*")
+        self._read("label", *shard, ANY_RUN.regions, ANY_RUN.scaler, ANY_RUN.stability, f"{ANY_RUN.model('kmeans')}*")
         self._write("label", f"{ANY_RUN.labeled}*")
         self._let_expire("label", f"{ANY_RUN.labeled}*")
 
-    def choose_clusters(self) -> None:
-        self._read("choose_clusters", ANY_RUN.shards, ANY_RUN.projected_part("*"))
+    def clustering(self) -> None:
+        sample = (ANY_RUN.shards, ANY_RUN.sampled_part("*"))
+        model = f"{ANY_RUN.model('kmeans')}*"
+        self._read("choose_clusters", *sample)
         self._write("choose_clusters", ANY_RUN.elbow)
+        self._read("stability", *sample, model)
+        self._write_artifact("stability", ANY_RUN.stability)
+        if self._given.settings.refine:
+            self._read("fresh_starts", *sample)
+            self._write_artifact("fresh_starts", ANY_RUN.fresh_starts)
+            self._read("refine", *sample, model, ANY_RUN.projected_part("*"), ANY_RUN.fresh_starts)
+            self._write("refine", ANY_RUN.refinement)
+            self._write_artifact("refine", ANY_RUN.refined_model)
 
     def publish(self) -> None:
         role = self._functions.role("publish")
         folders = [f"{ANY_RUN.models}*", f"{ANY_RUN.labeled}*"]
-        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, ANY_RUN.elbow, *folders)
+        measures = (ANY_RUN.elbow, ANY_RUN.stability, *([ANY_RUN.refinement] * self._given.settings.refine))
+        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, *folders)
         self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest)
         self._write_in_parts("publish", ANY_RUN.labeled_counties)
         self._let_expire("publish", f"{ANY_RUN.models}*")
@@ -272,6 +288,10 @@ class _Grants:
     def _write(self, name: str, *files: str) -> None:
         allow(self._functions.role(name), ["s3:PutObject"], self._results(files), because=_NAMED_BY_RUN)
         self._use_data_key(name, "kms:GenerateDataKey")
+
+    def _write_artifact(self, name: str, *files: str) -> None:
+        self._write(name, *files)
+        self._let_expire(name, *files)
 
     def _write_in_parts(self, name: str, *files: str) -> None:
         self._write(name, *files)

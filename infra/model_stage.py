@@ -1,7 +1,8 @@
 """The states of one model: train it, host it unless functions apply it, and pass every shard through it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aws_cdk import Aws
@@ -16,6 +17,9 @@ from infra.tasks import describe_task, function_task
 from infra.waiting import Awaited, Polls, launch_and_wait
 
 _path = sfn.JsonPath.string_at
+
+TRAINED_ARTIFACTS = "$.training.ModelArtifacts.S3ModelArtifacts"
+"""Where a stage keeps the URI of its training job's artifact."""
 
 # What the run recorded on 2019-03-08 took, from creation to ready.
 _USUAL_TRAINING_SECONDS: dict[Stage, int] = {"pca": 191, "kmeans": 191}
@@ -46,6 +50,31 @@ class Inference:
     answer: str
 
 
+@dataclass(frozen=True)
+class Companions:
+    """The states that a stage has in addition to training, hosting and inference.
+
+    Attributes
+    ----------
+    of_training
+        Runs at the same time as the training job.
+    after_training
+        Runs after both.
+    of_inference
+        Runs before the map, at the same time as the endpoint is created, if there is one.
+    artifacts_path
+        Where the URI of the artifact to host is kept.
+    """
+
+    of_training: sfn.IChainable | None = None
+    after_training: sfn.TaskStateBase | None = None
+    of_inference: sfn.TaskStateBase | None = None
+    artifacts_path: str = TRAINED_ARTIFACTS
+
+
+_NO_COMPANIONS = Companions()
+
+
 class ModelStage(Construct):
     """The states of one model; PCA's and k-means' are the same.
 
@@ -71,22 +100,46 @@ class ModelStage(Construct):
         features_path: str,
         clusters_path: str | None,
         inference: Inference,
+        companions: Companions = _NO_COMPANIONS,
     ) -> None:
         super().__init__(scope, construct_id)
         self._stage = stage
         self._functions = functions
         self._settings = settings
+        self._artifacts_path = companions.artifacts_path
         infer = self._build_map(inference, shards_bucket)
-        after_training = self._build_hosting(then=infer) if settings.hosts_models else infer
         training_input = {
             "rows": sfn.JsonPath.number_at("$.prepared.rows"),
             "features": sfn.JsonPath.number_at(features_path),
         }
         if clusters_path is not None:
             training_input["clusters"] = sfn.JsonPath.number_at(clusters_path)
-        self.chain = self._build_training(training_input, then=after_training)
+        own = companions.of_inference
+        if settings.hosts_models:
+            host = self._beside(own, "Host", self._build_hosting, then=infer)
+        else:
+            host = own.next(infer) if own else infer
+        refined = companions.after_training.next(host) if companions.after_training else host
+        train = partial(self._build_training, training_input)
+        self.chain = sfn.Chain.start(self._beside(companions.of_training, "Train", train, then=refined))
 
-    def _build_training(self, training_input: Mapping[str, Any], *, then: sfn.IChainable) -> sfn.Chain:
+    def _beside(
+        self,
+        companion: sfn.IChainable | None,
+        name: str,
+        build: Callable[[sfn.IChainable], sfn.Chain],
+        *,
+        then: sfn.IChainable,
+    ) -> sfn.IChainable:
+        """Return the states of `build`, in a Parallel with their companion if there is one."""
+        if companion is None:
+            return build(then)
+        own = build(sfn.Succeed(self, f"{self.node.id}{name}ed"))
+        # The companion writes to S3, so its output is dropped.
+        parallel = sfn.Parallel(self, f"{name}{self.node.id}", output_path="$[0]")
+        return parallel.branch(own, companion).next(then)
+
+    def _build_training(self, training_input: Mapping[str, Any], then: sfn.IChainable) -> sfn.Chain:
         awaited = Awaited(
             name=f"{self.node.id}Training",
             error="TrainingJob",
@@ -111,7 +164,7 @@ class ModelStage(Construct):
         )
         return launch_and_wait(self, awaited, launch=launch, describe=describe, then=then)
 
-    def _build_hosting(self, *, then: sfn.IChainable) -> sfn.Chain:
+    def _build_hosting(self, then: sfn.IChainable) -> sfn.Chain:
         awaited = Awaited(
             name=f"{self.node.id}Endpoint",
             error="Endpoint",
@@ -125,7 +178,7 @@ class ModelStage(Construct):
             limit_seconds=self._settings.endpoint_timeout_seconds,
             polls=Polls(_USUAL_HOSTING_SECONDS[self._stage], self._settings.poll_seconds),
         )
-        trained = {"artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts")}
+        trained = {"artifacts": _path(self._artifacts_path)}
         launch = self._build_launch("endpoint", awaited, trained)
         describe = describe_task(
             self,
@@ -169,7 +222,7 @@ class ModelStage(Construct):
             item_selector={
                 "run_id": _path("$.run_id"),
                 **endpoint,
-                "artifacts": _path("$.training.ModelArtifacts.S3ModelArtifacts"),
+                "artifacts": _path(self._artifacts_path),
                 "shard": sfn.JsonPath.object_at("$$.Map.Item.Value"),
             },
             label=inference.state,

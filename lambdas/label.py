@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from contract.layout import RunLayout, Shard
 from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
@@ -9,6 +11,7 @@ from jobs.segments.assign import nearest_centroids
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import labeled_rows, read_regions
 from jobs.segments.scaling import Scaling
+from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
 from lambdas.support.inference import infer
 from lambdas.support.runtime import entry_point, settings
@@ -29,18 +32,22 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
         labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
     else:
         labels, distances = nearest_centroids(components, centroids)
+    labels = labels.astype(np.int64)
+    stability = Stability.from_bytes(results.read(files.stability))
+    certainty = stability.certainty(components, labels, centroids)
     regions = read_regions(results.read_range(files.regions, shard.regions_start, shard.regions_end))
     statistics = SegmentStatistics.of_shard(
         scaled=recordio.decode(results.read(files.train_part(shard.part))),
         components=components,
         labels=labels,
         distances=distances,
+        certainty=certainty,
         regions=regions,
         scaling=Scaling.from_json(results.read(files.scaler)),
         clusters=len(centroids),
         first_row=shard.first_row,
     )
     results.write(files.statistics_part(shard.part), statistics.to_bytes(), expires=True)
-    rows = labeled_rows(regions, components, labels, distances)
+    rows = labeled_rows(regions, components, labels, distances, certainty)
     results.write(files.labeled_part(shard.part), rows, "text/csv", expires=True)
     return {"rows": shard.rows}

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from contract.layout import LATEST, RunLayout, Shard
+from contract.layout import LATEST, RunLayout
 from contract.payloads import PublishEvent
 from jobs.run.announcement import Announcement
 from jobs.run.publication import LabeledRun, publish
 from lambdas.support.errors import named_error
 from lambdas.support.runtime import client, count, entry_point, settings
+from lambdas.support.shards import read_shards
 from lambdas.support.storage import Bucket, let_expire, read_uri
 from lambdas.support.streaming import writer
 
@@ -20,15 +21,17 @@ _JSON = "application/json"
 def handler(event: PublishEvent, _context: Any) -> Announcement:
     """Write the result files, then replace latest.json, and finally send the event and the notification."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
-    shards = [Shard(**shard) for shard in json.loads(results.read(files.shards))]
-    pca_artifact, kmeans_artifact = (
-        event[training]["ModelArtifacts"]["S3ModelArtifacts"] for training in ("pca_training", "kmeans_training")
-    )
+    shards = read_shards(files, results)
+    trained = [
+        training["ModelArtifacts"]["S3ModelArtifacts"] for training in (event["pca_training"], event["kmeans_training"])
+    ]
     run = LabeledRun(
         scaler=results.read(files.scaler),
         elbow=results.read(files.elbow),
-        pca_artifact=read_uri(pca_artifact),
-        kmeans_artifact=read_uri(kmeans_artifact),
+        stability=results.read(files.stability),
+        refinement=results.read(files.refinement) if settings().refine else None,
+        pca_artifact=read_uri(trained[0]),
+        kmeans_artifact=read_uri(event["kmeans_artifacts"]),
         statistics=(results.read(files.statistics_part(shard.part)) for shard in shards),
         labeled_parts=(results.read(files.labeled_part(shard.part)) for shard in shards),
     )
@@ -39,8 +42,8 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     results.write(files.segments, published.segments, _JSON)
     results.write(files.manifest, published.manifest, _JSON)
     results.write(files.report, published.report, "text/html; charset=utf-8")
-    let_expire(pca_artifact)
-    let_expire(kmeans_artifact)
+    for artifact in trained:
+        let_expire(artifact)
     results.write(LATEST, published.latest, _JSON)
     _send_event(published.announcement)
     client("sns").publish(

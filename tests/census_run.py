@@ -14,13 +14,15 @@ from jobs.report import RunReport
 from jobs.run.publication import LabeledRun, Publication, publish
 from jobs.sagemaker.ndarray import save
 from jobs.segments.assign import nearest_centroids, project
+from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
-from jobs.segments.kmeans import ElbowPoint, distances
+from jobs.segments.kmeans import distances
 from jobs.segments.labels import labeled_rows
 from jobs.segments.pca import PcaModel
 from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
+from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
 from tests.reference import CENSUS_2015, needs_census
 from tests.unit.jobs.census.census_files import prepared as prepare_text
@@ -105,11 +107,13 @@ def segment_table(
         centroids = centroids * np.sign(RECORDED_AUTAUGA * components[autauga])
     to_centroids = distances(components, centroids)
     labels = to_centroids.argmin(axis=1)
+    stability = Stability.of(components[:4096], centroids, refits=20)
     statistics = SegmentStatistics.merge(
         SegmentStatistics.of_shard(
             scaled=scaled[start : start + shard],
             components=components[start : start + shard],
             labels=labels[start : start + shard],
+            certainty=stability.certainty(components[start : start + shard], labels[start : start + shard], centroids),
             distances=to_centroids.min(axis=1)[start : start + shard],
             regions=Regions(*(table.iloc[start : start + shard, column].astype(str).tolist() for column in range(3))),
             scaling=scaling,
@@ -124,6 +128,7 @@ def segment_table(
         scaling=scaling,
         pca=pca,
         centroids=centroids,
+        stability=stability,
         elbow=RECORDED_ELBOW,
     )
     return Run(table, values, scaled, components, labels, scaling, pca, centroids, statistics, document)
@@ -158,10 +163,19 @@ def report_of(run: Run) -> RunReport:
     return RunReport(run.document, run.statistics, run.scaling, MANIFEST, variance_to_keep=0.8)
 
 
-# The mean distances that scikit-learn finds on the real file's seven components.
+# What `elbow` finds on the real file's seven components.
 RECORDED_ELBOW = [
-    ElbowPoint(k, mean)
-    for k, mean in zip(range(5, 13), [0.3434, 0.3261, 0.3102, 0.2984, 0.2905, 0.2838, 0.2779, 0.2724], strict=True)
+    ElbowPoint(*point)
+    for point in [
+        (5, 0.3389, 0.905, 0.241),
+        (6, 0.3203, 0.935, 0.257),
+        (7, 0.3063, 0.801, 0.191),
+        (8, 0.2994, 0.848, 0.200),
+        (9, 0.2918, 0.807, 0.198),
+        (10, 0.2843, 0.733, 0.198),
+        (11, 0.2783, 0.644, 0.187),
+        (12, 0.2714, 0.741, 0.184),
+    ]
 ]
 
 
@@ -189,12 +203,15 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
     components = pca.leading_components(project(pca, scaled), kept)
     centroids = _fit_kmeans(components, clusters)
     labels, to_centroids = nearest_centroids(components, centroids)
+    stability = Stability.of(components, centroids, refits=3)
+    certainty = stability.certainty(components, labels, centroids)
     regions = Regions(*zip(*sink.regions(), strict=True))
     statistics = SegmentStatistics.of_shard(
         scaled=scaled,
         components=components,
         labels=labels,
         distances=to_centroids,
+        certainty=certainty,
         regions=regions,
         scaling=Scaling.from_json(scaler),
         clusters=clusters,
@@ -204,10 +221,12 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
     run = LabeledRun(
         scaler=scaler,
         elbow=b"[]",
+        stability=stability.to_bytes(),
+        refinement=None,
         pca_artifact=artifact(save(stored)),
         kmeans_artifact=artifact(save([centroids])),
         statistics=[statistics.to_bytes()],
-        labeled_parts=[labeled_rows(regions, components, labels, to_centroids)],
+        labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty)],
     )
     return publish(STATE, run, history=[], settings=settings)
 

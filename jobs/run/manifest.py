@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict
 
 from contract.names import STAGES, Stage
 from contract.run_settings import RunSettings
+from jobs.segments.refine import RefinementSummary
 
 # The states that start the teardown of a stage, by their names in the state machine.
 TEARDOWN_STATES = {"pca": "TearDownPca", "kmeans": "TearDownKMeans"}
@@ -63,7 +64,10 @@ class Endpoint(TypedDict):
 
 
 class Manifest(TypedDict):
-    """The content of manifest.json."""
+    """The content of manifest.json.
+
+    `refinement` compares SageMaker's centroids with the refined ones; it is null if `refine` is false.
+    """
 
     run_id: str
     input: Input
@@ -71,6 +75,7 @@ class Manifest(TypedDict):
     settings: dict[str, Any]
     inference: Literal["endpoint", "function"]
     training_jobs: list[TrainingJob]
+    refinement: RefinementSummary | None
     endpoints: list[Endpoint]
     steps: list[Step]
     run_seconds: float
@@ -80,7 +85,12 @@ class Manifest(TypedDict):
 
 
 def describe_run(
-    state: Mapping[str, Any], *, sha256: str, history: Iterable[Mapping[str, Any]], settings: RunSettings
+    state: Mapping[str, Any],
+    *,
+    sha256: str,
+    refinement: RefinementSummary | None,
+    history: Iterable[Mapping[str, Any]],
+    settings: RunSettings,
 ) -> Manifest:
     """Describe a run by what the state machine and SageMaker recorded of it.
 
@@ -92,6 +102,8 @@ def describe_run(
         and ``<stage>_hosting_launch``.
     sha256
         Of the CSV as it was read.
+    refinement
+        The content of refinement.json, if the centroids were refined.
     history
         The events of the execution, oldest first.
     """
@@ -116,6 +128,7 @@ def describe_run(
         settings=settings.as_dict(),
         inference=settings.inference,
         training_jobs=training_jobs,
+        refinement=refinement,
         endpoints=endpoints,
         steps=walked,
         run_seconds=_seconds_between(walked[0]["start"], walked[-1]["end"]) if walked else 0.0,

@@ -11,12 +11,14 @@ from jobs.report import RunReport, render
 from jobs.run.announcement import Announcement, announce, notify
 from jobs.run.manifest import Manifest, describe_run
 from jobs.run.notification import Notification
+from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
-from jobs.segments.kmeans import ElbowPoint, centroids_from_artifact
+from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import fill_in_names, header
 from jobs.segments.pca import PcaModel
 from jobs.segments.scaling import Scaling
+from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
 
 
@@ -26,10 +28,12 @@ class LabeledRun:
 
     Attributes
     ----------
-    scaler, elbow
-        scaler.json and elbow.json.
+    scaler, elbow, stability
+        scaler.json, elbow.json and stability.npz.
+    refinement
+        refinement.json, or None if the training job's centroids were hosted untouched.
     pca_artifact, kmeans_artifact
-        The model.tar.gz of each training job.
+        The model.tar.gz that each endpoint hosted.
     statistics, labeled_parts
         For each shard its statistics and its rows of labeled_counties.csv, in the order of the shards; each is read
         once.
@@ -37,6 +41,8 @@ class LabeledRun:
 
     scaler: bytes
     elbow: bytes
+    stability: bytes
+    refinement: bytes | None
     pca_artifact: bytes
     kmeans_artifact: bytes
     statistics: Iterable[bytes]
@@ -87,9 +93,16 @@ def publish(
         scaling=scaling,
         pca=PcaModel.from_artifact(run.pca_artifact),
         centroids=centroids_from_artifact(run.kmeans_artifact),
+        stability=Stability.from_bytes(run.stability),
         elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
     )
-    manifest = describe_run(state, sha256=scaler["source"]["sha256"], history=history, settings=settings)
+    manifest = describe_run(
+        state,
+        sha256=scaler["source"]["sha256"],
+        refinement=json.loads(run.refinement) if run.refinement else None,
+        history=history,
+        settings=settings,
+    )
     announcement = announce(document, manifest, settings.results_bucket)
     return Publication(
         labeled_counties=_labeled_counties(run.labeled_parts, document),

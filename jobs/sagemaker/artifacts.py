@@ -1,17 +1,33 @@
-"""Reading the parameters of a built-in algorithm from SageMaker's model.tar.gz."""
+"""Reading and writing the parameters of a built-in algorithm in SageMaker's model.tar.gz."""
 
+import gzip
 import io
 import tarfile
+from collections.abc import Sequence
 
 import numpy as np
 
-from jobs.sagemaker.ndarray import load
+from jobs.sagemaker.ndarray import load, save
 
 PARAMETERS_FILE = "model_algo-1"
 
 
 class ArtifactError(ValueError):
     """A model.tar.gz that does not hold what the algorithm should have written."""
+
+
+def pack(arrays: Sequence[np.ndarray]) -> bytes:
+    """Return a model.tar.gz with unnamed arrays, as KMeans writes it: the same bytes for the same arrays."""
+    content, archive = save(arrays), io.BytesIO()
+    # Both headers would hold the time of writing.
+    with (
+        gzip.GzipFile(fileobj=archive, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as tar,
+    ):
+        member = tarfile.TarInfo(PARAMETERS_FILE)
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
 
 
 def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jobs.segments.cluster_count import ElbowPoint, steadier_neighbour
 from jobs.segments.compositions import find_compositions
 from jobs.segments.deciles import FLOAT32_TOLERANCE, bin_shares, decile_edges
 from jobs.segments.document import (
+    Border,
     Component,
     ElbowEntry,
     FeatureSummary,
@@ -16,14 +18,16 @@ from jobs.segments.document import (
     RowCounts,
     Segment,
     SegmentsDocument,
+    StabilitySummary,
 )
-from jobs.segments.kmeans import ElbowPoint, distances
+from jobs.segments.kmeans import distances
 from jobs.segments.naming import find_traits, name_segments
 from jobs.segments.pca import PcaModel
 from jobs.segments.profiles import Profiles
 from jobs.segments.rows import EXEMPLARS, Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.silhouettes import mean_silhouettes
+from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
 from jobs.segments.wording import Feature, describe_feature, population_feature
 
@@ -38,6 +42,7 @@ def describe(
     scaling: Scaling,
     pca: PcaModel,
     centroids: np.ndarray,
+    stability: Stability,
     elbow: Sequence[ElbowPoint] = (),
 ) -> SegmentsDocument:
     """Describe the segments of a run.
@@ -52,8 +57,10 @@ def describe(
         The trained PCA; as many of its components were kept as `centroids` has columns.
     centroids
         (k, c) from the k-means artifact, in component space.
+    stability
+        The bootstrap refits of the same centroids.
     elbow
-        The mean distances for several k, if they were computed.
+        The quality of clusterings for several k, if they were computed.
     """
     features = [
         describe_feature(name, scaling.minimum[i], scaling.maximum[i], whole=bool(statistics.whole[i]))
@@ -75,7 +82,9 @@ def describe(
             k=len(centroids),
             mean_squared_distance=statistics.mean_squared_distance,
             silhouette=overall_silhouette,
-            elbow=[ElbowEntry(k=point.k, mean_distance=point.mean_distance) for point in elbow],
+            elbow=[_elbow_entry(point) for point in elbow],
+            steadier_k=steadier.k if (steadier := steadier_neighbour(elbow, len(centroids))) else None,
+            stability=_stability_summary(stability, statistics),
         ),
         segments=_segments(
             statistics=statistics,
@@ -85,8 +94,41 @@ def describe(
             features=features,
             profiles=profiles,
             silhouettes=silhouettes,
+            stability=stability,
         ),
     )
+
+
+def _elbow_entry(point: ElbowPoint) -> ElbowEntry:
+    return ElbowEntry(
+        k=point.k,
+        mean_distance=point.mean_distance,
+        adjusted_rand=point.adjusted_rand,
+        silhouette=point.silhouette,
+    )
+
+
+def _stability_summary(stability: Stability, statistics: SegmentStatistics) -> StabilitySummary:
+    unstable = statistics.unstable + statistics.unstable.T
+    borders = [
+        Border(segments=[one, other], unstable_rows=int(unstable[one, other]), nearest=_between(statistics, one, other))
+        for one in range(len(unstable))
+        for other in range(one + 1, len(unstable))
+        if unstable[one, other]
+    ]
+    return StabilitySummary(
+        refits=len(stability.refits),
+        sample_rows=stability.sample_rows,
+        adjusted_rand=stability.adjusted_rand,
+        unstable_rows=int(statistics.unstable.sum()),
+        borders=sorted(borders, key=lambda border: -border["unstable_rows"]),
+    )
+
+
+def _between(statistics: SegmentStatistics, one: int, other: int) -> list[str]:
+    rows = statistics.borders
+    pair = np.sort(np.stack([rows.labels, rows.runners_up]), axis=0)
+    return rows.take(np.flatnonzero((pair[0] == one) & (pair[1] == other))).names
 
 
 def _summaries(
@@ -152,6 +194,7 @@ def _segments(
     features: list[Feature],
     profiles: Profiles,
     silhouettes: list[float | None],
+    stability: Stability,
 ) -> list[Segment]:
     traits = find_traits(profiles, features, statistics.sample_features)
     names = name_segments(traits)
@@ -175,6 +218,7 @@ def _segments(
                 typical=typical,
                 outliers=_places(statistics.farthest, label),
                 silhouette=silhouettes[label],
+                stability=_finite(stability.segments[label]),
                 closest_segment=_closest_centroid(centroids, label),
                 representatives=[place["name"] for place in typical],
             )
@@ -188,6 +232,10 @@ def _populations(features: list[Feature], profiles: Profiles, statistics: Segmen
     if people is None:
         return [None] * len(statistics.counts)
     return [round(float(total)) for total in profiles.mean[:, features.index(people)] * statistics.counts]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _closest_centroid(centroids: np.ndarray, label: int) -> int | None:

@@ -34,6 +34,7 @@ class Segment(TypedDict):
     `label` is the number that k-means gave it, `share` its part (0..1) of the labeled rows. `centroid_features` is
     the centroid mapped back through PCA and scaling to original units; `mean_features` is the mean of the segment's
     rows, which differs from it by what the dropped components held. `representatives` names the typical rows.
+    `stability` is the mean Jaccard coefficient of the segment and its most similar cluster in a bootstrap refit.
     """
 
     label: int
@@ -48,6 +49,7 @@ class Segment(TypedDict):
     typical: list[Place]
     outliers: list[Place]
     silhouette: float | None
+    stability: float | None
     closest_segment: int | None
     representatives: list[str]
 
@@ -107,19 +109,53 @@ class PcaSummary(TypedDict):
 
 
 class ElbowEntry(TypedDict):
-    """The mean distance of the rows to their centroid when they are clustered by `k`."""
+    """The quality of a clustering by `k`, on an even sample; see `jobs.segments.cluster_count.ElbowPoint`."""
 
     k: int
     mean_distance: float
+    adjusted_rand: float
+    silhouette: float | None
+
+
+class Border(TypedDict):
+    """The border of two segments, of the labels `segments`.
+
+    `unstable_rows` is the number of rows with either label and the other one as the runner-up that keep their label in
+    fewer than 90 % of the refits; `nearest` names the rows with the smallest margins.
+    """
+
+    segments: list[int]
+    unstable_rows: int
+    nearest: list[str]
+
+
+class StabilitySummary(TypedDict):
+    """How much the labels depend on which rows were drawn.
+
+    `refits` bootstrap samples of `sample_rows` rows were clustered afresh and aligned with the segments;
+    `adjusted_rand` is the mean adjusted Rand index of their labels and the final ones. `unstable_rows` keep their
+    label in fewer than 90 % of the refits. `borders` has the pairs of segments with such rows, the longest list first.
+    """
+
+    refits: int
+    sample_rows: int
+    adjusted_rand: float
+    unstable_rows: int
+    borders: list[Border]
 
 
 class KMeansSummary(TypedDict):
-    """The trained k-means; distances are Euclidean, in component space."""
+    """The trained k-means; distances are Euclidean, in component space.
+
+    `steadier_k` is a number of clusters within 2 of `k` whose adjusted Rand index is much higher, if there is one.
+    """
 
     k: int
     mean_squared_distance: float
     silhouette: float | None
     elbow: list[ElbowEntry]
+    steadier_k: int | None
+    stability: StabilitySummary
 
 
 class SegmentsDocument(TypedDict):

@@ -1,21 +1,8 @@
-"""What SageMaker's k-means learned, distances to it, and how many clusters the data asks for."""
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+"""The centroids of a k-means artifact, and the distances of rows to them."""
 
 import numpy as np
 
-from jobs.sagemaker.artifacts import ArtifactError, parameters
-
-ELBOW_ROWS = 10_000  # more change the curve's third digit only, and cost seconds
-
-
-@dataclass(frozen=True)
-class ElbowPoint:
-    """How close rows lie to their centroids with k clusters: mean Euclidean distance, scaled units."""
-
-    k: int
-    mean_distance: float
+from jobs.sagemaker.artifacts import ArtifactError, pack, parameters
 
 
 def centroids_from_artifact(artifact: bytes) -> np.ndarray:
@@ -32,6 +19,11 @@ def centroids_from_artifact(artifact: bytes) -> np.ndarray:
     return np.asarray(arrays[0], dtype=np.float64)
 
 
+def artifact_of(centroids: np.ndarray) -> bytes:
+    """Return centroids (k, components) as a model.tar.gz that the built-in KMeans image hosts: one float32 array."""
+    return pack([np.ascontiguousarray(centroids, dtype=np.float32)])
+
+
 def distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Euclidean distances (rows, k) of points (rows, c) to centroids (k, c)."""
     rows = np.asarray(points, dtype=np.float64)
@@ -44,43 +36,14 @@ def distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return squared
 
 
-def elbow(points: np.ndarray, ks: Iterable[int], *, seed: int = 0) -> list[ElbowPoint]:
-    """Cluster points (rows, c) by each of `ks` and report the mean distance to the own centroid.
+def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each point's nearest centroid (n,) and its squared distance to it (n,), float64.
 
-    Beyond 10,000 rows an even sample is clustered. A k above the number of distinct rows is left out.
+    Ranks by |c|² - 2 p·c, which leaves out the point's own square: one matrix product for all distances.
     """
-    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, which only this function needs
-
     rows = np.asarray(points, dtype=np.float64)
-    if len(rows) > ELBOW_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, ELBOW_ROWS).astype(int)]
-    most = len(np.unique(rows, axis=0))
-    curve = []
-    for k in ks:
-        if k <= most:
-            model = KMeans(n_clusters=k, n_init=4, random_state=seed).fit(rows)
-            curve.append(ElbowPoint(k, float(distances(rows, model.cluster_centers_).min(axis=1).mean())))
-    return curve
-
-
-def choose_k(curve: Sequence[ElbowPoint]) -> int:
-    """Pick the elbow: the k whose point lies furthest below the straight line between the curve's ends.
-
-    The "kneedle" rule of Satopaa et al. (2011), "Finding a Kneedle in a Haystack", on one fixed range.
-    A straight (or empty of bends) curve has no elbow: then the middle k.
-
-    Raises
-    ------
-    ValueError
-        The curve has no point.
-    """
-    if not curve:
-        raise ValueError("cannot choose the number of clusters from an empty elbow curve")
-    ks = np.array([point.k for point in curve], dtype=np.float64)
-    means = np.array([point.mean_distance for point in curve])
-    if len(curve) < 3 or means[0] <= means[-1]:
-        return curve[(len(curve) - 1) // 2].k
-    across = (ks - ks[0]) / (ks[-1] - ks[0])
-    down = (means - means[-1]) / (means[0] - means[-1])
-    below = 1 - across - down
-    return curve[int(below.argmax())].k if below.max() > 1e-9 else curve[(len(curve) - 1) // 2].k
+    scores = rows @ (-2 * centroids.T)
+    scores += np.einsum("ij,ij->i", centroids, centroids)
+    labels: np.ndarray = scores.argmin(axis=1)
+    squared = scores[np.arange(len(rows)), labels] + np.einsum("ij,ij->i", rows, rows)
+    return labels, np.maximum(squared, 0)

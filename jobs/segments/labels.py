@@ -1,7 +1,7 @@
 """The format of labeled_counties.csv, which Label writes in parts and Publish puts together.
 
-The names of the segments are known only after every shard is labeled. Each row of a part therefore ends in a
-placeholder for its label, which `fill_in_names` replaces by the name. A placeholder begins with the ASCII unit
+The names of the segments are known only after every shard is labeled. Each row of a part therefore holds a
+placeholder for its label, which `fill_in_names` replaces by the name. A placeholder is enclosed in the ASCII unit
 separator, which Prepare does not accept in a cell.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jobs.segments.rows import Regions
+from jobs.segments.rows import Certainty, Regions
 
 _PLACEHOLDER = "\x1f"
+_AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability")
 
 
 def read_regions(text: bytes) -> Regions:
@@ -26,10 +27,12 @@ def read_regions(text: bytes) -> Regions:
 def header(components: int) -> bytes:
     """Return the first line of labeled_counties.csv."""
     names = [f"c_{number + 1}" for number in range(components)]
-    return (",".join(["CensusId", "State", "County", *names, "label", "distance", "segment"]) + "\n").encode()
+    return (",".join(["CensusId", "State", "County", *names, *_AFTER_COMPONENTS]) + "\n").encode()
 
 
-def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> bytes:
+def labeled_rows(
+    regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray, certainty: Certainty
+) -> bytes:
     """Return a part of labeled_counties.csv: its rows, with placeholders for the names of the segments.
 
     Parameters
@@ -38,14 +41,19 @@ def labeled_rows(regions: Regions, components: np.ndarray, labels: np.ndarray, d
         (rows, kept) float32, largest first; written with nine digits, from which float32 is read back unchanged.
     labels, distances
         (rows,) as the k-means endpoint returned them.
+    certainty
+        Of the same rows; margins are written with six decimals.
     """
     text = io.StringIO()
-    numbers = np.column_stack([components, labels, distances]).tolist()
-    form = ",".join(["%.9g"] * components.shape[1] + ["%d", "%.9g"])
+    columns = [components, labels, distances, labels, certainty.runners_up, certainty.margins, certainty.stabilities]
+    numbers = np.column_stack(columns).tolist()
+    form = ",".join(
+        ["%.9g"] * components.shape[1] + ["%d", "%.9g", f"{_PLACEHOLDER}%d{_PLACEHOLDER}", "%d", "%.6f", "%.9g"]
+    )
     writer = csv.writer(text, lineterminator="")
     for region, row in zip(zip(regions.ids, regions.states, regions.counties, strict=True), numbers, strict=True):
         writer.writerow(region)
-        text.write(f",{form % tuple(row)},{_PLACEHOLDER}{row[-2]:.0f}\n")
+        text.write(f",{form % tuple(row)}\n")
     return text.getvalue().encode()
 
 
@@ -53,5 +61,5 @@ def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:
     """Replace the placeholders of a part by the names of the segments, quoted for CSV."""
     for label, name in names.items():
         quoted = '"' + name.replace('"', '""') + '"'
-        part = part.replace(f",{_PLACEHOLDER}{label}\n".encode(), f",{quoted}\n".encode())
+        part = part.replace(f"{_PLACEHOLDER}{label}{_PLACEHOLDER}".encode(), quoted.encode())
     return part

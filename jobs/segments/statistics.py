@@ -13,12 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from jobs.segments.rows import Regions, Rows
+from jobs.segments.alignment import contingency
+from jobs.segments.rows import NAMES, NUMBERS, Certainty, Regions, Rows
 from jobs.segments.scaling import Scaling
 
 HISTOGRAM_BINS = 50  # the notebook's commute histograms
 SAMPLE_ROWS = 4_096  # silhouettes compare every pair of rows, which takes half a second for 4,096
 MAX_LISTED_ROWS = 100_000  # browsers become slow with more
+STABLE = 0.9  # rows that keep their segment in fewer of the refits are reported as uncertain
 
 _WHOLE_TOLERANCE = 0.01  # float32 features differ from the original by about 1e-7 of their range
 _FLOAT32_ERROR = 1.2e-7
@@ -40,8 +42,12 @@ class SegmentStatistics:
         (k,) sums of the squared distances of the rows to their centroid.
     whole
         (d,) True where every value is a whole number in original units.
+    unstable
+        (k, k) rows that keep their segment in fewer than STABLE of the refits, by label and runner-up.
     nearest, farthest
         The rows nearest to and farthest from each centroid.
+    borders
+        The rows with the smallest margin between each pair of segments.
     sample, sample_features
         An even sample of all rows, which does not depend on the shards, and its scaled features.
     listed
@@ -54,8 +60,10 @@ class SegmentStatistics:
     histogram: np.ndarray
     squared_distances: np.ndarray
     whole: np.ndarray
+    unstable: np.ndarray
     nearest: Rows
     farthest: Rows
+    borders: Rows
     sample: Rows
     sample_features: np.ndarray
     listed: Rows | None
@@ -68,6 +76,7 @@ class SegmentStatistics:
         components: np.ndarray,
         labels: np.ndarray,
         distances: np.ndarray,
+        certainty: Certainty,
         regions: Regions,
         scaling: Scaling,
         clusters: int,
@@ -83,6 +92,8 @@ class SegmentStatistics:
             (n, c) the kept components, largest first.
         labels, distances
             (n,) as the k-means endpoint returned them.
+        certainty
+            Of the same rows.
         regions
             The rows' names.
         scaling
@@ -98,6 +109,9 @@ class SegmentStatistics:
             labels=labels,
             distances=np.asarray(distances, dtype=np.float64),
             components=np.asarray(components, dtype=np.float32),
+            runners_up=certainty.runners_up.astype(np.int64),
+            margins=certainty.margins,
+            stabilities=certainty.stabilities,
             ids=tuple(regions.ids),
             states=tuple(regions.states),
             counties=tuple(regions.counties),
@@ -112,8 +126,10 @@ class SegmentStatistics:
             histogram=_histogram(values, labels, clusters),
             squared_distances=member @ rows.distances**2,
             whole=_whole(scaling.inverse_transform(values), scaling.range),
+            unstable=_unstable(rows, clusters),
             nearest=rows.exemplars(nearest=True),
             farthest=rows.exemplars(nearest=False),
+            borders=rows.on_borders(),
             sample=rows.take(chosen),
             sample_features=np.asarray(scaled, dtype=np.float32)[chosen],
             listed=rows if scaling.rows_kept <= MAX_LISTED_ROWS else None,
@@ -165,10 +181,8 @@ class SegmentStatistics:
         return float(self.squared_distances.sum() / max(self.rows, 1))
 
 
-_ARRAYS = ("counts", "sums", "squares", "histogram", "squared_distances", "whole", "sample_features")
-_ROWS = ("nearest", "farthest", "sample", "listed")
-_COLUMNS = ("index", "labels", "distances", "components")
-_STRINGS = ("ids", "states", "counties")
+_ARRAYS = ("counts", "sums", "squares", "histogram", "squared_distances", "whole", "unstable", "sample_features")
+_ROWS = ("nearest", "farthest", "borders", "sample", "listed")
 
 
 def _merge(one: SegmentStatistics, other: SegmentStatistics) -> SegmentStatistics:
@@ -184,8 +198,10 @@ def _merge(one: SegmentStatistics, other: SegmentStatistics) -> SegmentStatistic
         histogram=one.histogram + other.histogram,
         squared_distances=one.squared_distances + other.squared_distances,
         whole=one.whole & other.whole,
+        unstable=one.unstable + other.unstable,
         nearest=one.nearest.join(other.nearest).exemplars(nearest=True),
         farthest=one.farthest.join(other.farthest).exemplars(nearest=False),
+        borders=one.borders.join(other.borders).on_borders(),
         sample=sample.take(chosen),
         sample_features=np.concatenate([one.sample_features, other.sample_features])[chosen],
         listed=listed,
@@ -206,6 +222,11 @@ def _whole(original: np.ndarray, span: np.ndarray) -> np.ndarray:
     return whole
 
 
+def _unstable(rows: Rows, clusters: int) -> np.ndarray:
+    found = rows.stabilities < STABLE
+    return contingency(rows.labels[found], rows.runners_up[found], clusters)
+
+
 def _even_sample(index: np.ndarray) -> np.ndarray:
     """Return the positions of the SAMPLE_ROWS rows with the smallest hashes of their indexes, in row order.
 
@@ -223,14 +244,14 @@ def _even_sample(index: np.ndarray) -> np.ndarray:
 
 
 def _pack(name: str, rows: Rows) -> dict[str, np.ndarray]:
-    packed: dict[str, np.ndarray] = {f"{name}.{column}": getattr(rows, column) for column in _COLUMNS}
-    for column in _STRINGS:
+    packed: dict[str, np.ndarray] = {f"{name}.{column}": getattr(rows, column) for column in NUMBERS}
+    for column in NAMES:
         packed[f"{name}.{column}"] = np.frombuffer(json.dumps(getattr(rows, column)).encode(), dtype=np.uint8)
     return packed
 
 
 def _unpack(name: str, arrays: Mapping[str, np.ndarray]) -> Rows:
-    columns: dict[str, Any] = {column: arrays[f"{name}.{column}"] for column in _COLUMNS}
-    for column in _STRINGS:
+    columns: dict[str, Any] = {column: arrays[f"{name}.{column}"] for column in NUMBERS}
+    for column in NAMES:
         columns[column] = tuple(json.loads(arrays[f"{name}.{column}"].tobytes()))
     return Rows(**columns)

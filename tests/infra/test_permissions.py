@@ -38,6 +38,9 @@ ALLOWED = {
     },
     "Project": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "ChooseClusters": {"s3:GetObject", "s3:PutObject"},
+    "FreshStarts": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+    "Refine": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+    "Stability": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
         "s3:GetObject",

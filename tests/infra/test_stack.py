@@ -102,7 +102,8 @@ class TestFunctions:
             for each in resources(template_of(), "AWS::Lambda::Function").values()
             if len(each["Properties"]["Layers"]) == 2
         }
-        assert carrying == {"prepare", "project", "label", "choose_clusters", "publish"}
+        clustering = {"choose_clusters", "fresh_starts", "refine", "stability"}
+        assert carrying == {"prepare", "project", "label", "publish"} | clustering
 
     def test_each_is_told_the_same_settings_in_full(self) -> None:
         told = {

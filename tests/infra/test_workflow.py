@@ -290,13 +290,43 @@ def test_shards_are_read_from_a_file_and_spread_over_a_distributed_map(
 
 def test_pca_is_torn_down_beside_kmeans_training(default: dict[str, Any]) -> None:
     starts = [branch["StartAt"] for branch in default["States"]["KMeans"]["Branches"]]
-    assert starts == ["LaunchKMeansTraining", "ChooseClusters", "StartTearDownPca"]
+    assert starts == ["TrainKMeans", "ChooseClusters", "StartTearDownPca"]
+
+
+def test_the_fresh_starts_run_beside_the_training_and_the_refits_beside_the_endpoints_creation(
+    default: dict[str, Any],
+) -> None:
+    states = all_states(default)
+    for name, own, companion in (("Train", "Training", "FreshStarts"), ("Host", "Endpoint", "Stability")):
+        parallel = states[f"{name}KMeans"]
+        assert [branch["StartAt"] for branch in parallel["Branches"]] == [f"LaunchKMeans{own}", companion]
+        assert parallel["OutputPath"] == "$[0]"
+    assert states["TrainKMeans"]["Next"] == "Refine"
+    assert states["Refine"]["Next"] == "HostKMeans"
+    assert states["HostKMeans"]["Next"] == "Label"
+
+
+def test_the_refined_artifact_is_hosted_and_labels(default: dict[str, Any]) -> None:
+    states = all_states(default)
+    assert states["LaunchKMeansEndpoint"]["Parameters"]["Payload"]["artifacts.$"] == "$.refined.artifacts"
+    assert states["Label"]["ItemSelector"]["artifacts.$"] == "$.refined.artifacts"
+
+
+def test_without_refine_the_training_jobs_artifact_is_hosted_untouched() -> None:
+    template = template_of(refine=False)
+    states = all_states(state_machine_definition(template))
+    trained = "$.training.ModelArtifacts.S3ModelArtifacts"
+    assert states["LaunchKMeansEndpoint"]["Parameters"]["Payload"]["artifacts.$"] == trained
+    assert not {"FreshStarts", "Refine"} & states.keys()
+    handlers = {each["Properties"]["Handler"] for each in resources(template, "AWS::Lambda::Function").values()}
+    assert not {"lambdas.fresh_starts.handler", "lambdas.refine.handler"} & handlers
 
 
 def test_kmeans_waits_for_the_elbow_only_when_it_decides() -> None:
     chosen = state_machine_definition(template_of(clusters="auto"))
     starts = [branch["StartAt"] for branch in chosen["States"]["KMeans"]["Branches"]]
     assert starts == ["ChooseClusters", "StartTearDownPca"]
+    assert all_states(chosen)["FreshStarts"]["Parameters"]["Payload"]["clusters.$"] == "$.chosen.clusters"
     launch = all_states(chosen)["LaunchKMeansTraining"]["Parameters"]["Payload"]
     assert launch["clusters.$"] == "$.chosen.clusters"
 

@@ -17,10 +17,13 @@ from embedded_aws.cloud.instance import Cloud
 from jobs.sagemaker import ndarray
 from jobs.sagemaker.recordio import decode, decode_labels, encode
 from jobs.sagemaker.requests import RECORDIO
+from jobs.segments.kmeans import centroids_from_artifact
 from tests.local.runs import Run, Runs, object_created
 from tests.reference import CENSUS_2015, GOLDEN, needs_recorded_run
 
 pytestmark = needs_recorded_run
+
+AFTER_COMPONENTS = ["label", "distance", "segment", "runner_up", "margin", "stability"]
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,41 @@ def test_the_segments_sizes_are_those_of_the_labels(result: Result, labeled: lis
 
 
 def test_labeled_counties_keep_the_files_order_and_ids(labeled: list[dict[str, str]]) -> None:
-    header = ["CensusId", "State", "County", *(f"c_{i}" for i in range(1, 8)), "label", "distance", "segment"]
+    header = ["CensusId", "State", "County", *(f"c_{i}" for i in range(1, 8)), *AFTER_COMPONENTS]
     assert list(labeled[0]) == header
     original = list(csv.DictReader(CENSUS_2015.open(newline="", encoding="utf-8-sig")))
     complete = [row["CensusId"] for row in original if all(row.values())]
     assert [row["CensusId"] for row in labeled] == complete
+
+
+def test_the_endpoint_labels_by_the_refined_centroids_as_scikit_learn_does(
+    result: Result, labeled: list[dict[str, str]]
+) -> None:
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    refined = centroids_from_artifact(result.read(result.files.refined_model))
+    components = np.array([[row[f"c_{i}"] for i in range(1, 8)] for row in labeled], dtype=float)
+    nearest, distances = pairwise_distances_argmin_min(components, refined)
+    assert [int(row["label"]) for row in labeled] == nearest.tolist()
+    assert [float(row["distance"]) for row in labeled] == pytest.approx(distances, abs=1e-5)
+    assert (np.diff(refined[:, 0]) > 0).all()
+
+
+def test_the_manifest_compares_sagemakers_centroids_with_the_refined_ones(result: Result) -> None:
+    refinement = result.json(result.files.manifest)["refinement"]
+    kmeans = result.json(result.files.segments)["kmeans"]
+    assert refinement["refined_msd"] == pytest.approx(kmeans["mean_squared_distance"], rel=1e-5)
+    assert refinement["refined_msd"] < refinement["sagemaker_msd"]
+    assert 0 < refinement["rows_moved"] < 3218
+
+
+def test_every_county_has_a_runner_up_a_margin_and_a_stability(result: Result, labeled: list[dict[str, str]]) -> None:
+    kmeans = result.json(result.files.segments)["kmeans"]
+    unstable = sum(float(row["stability"]) < 0.9 for row in labeled)
+    assert kmeans["stability"]["unstable_rows"] == unstable
+    assert 0.10 < unstable / len(labeled) < 0.25
+    assert all(row["runner_up"] != row["label"] and 0 <= float(row["margin"]) <= 1 for row in labeled)
+    assert kmeans["steadier_k"] == 6
 
 
 def test_segments_json_holds_what_the_contract_says(result: Result) -> None:
@@ -197,3 +230,17 @@ def test_the_recorded_centroids_give_the_recorded_sizes(
     assert np.bincount(found["closest_cluster"].astype(int).ravel(), minlength=8).tolist() == recorded["cluster_sizes"]
     assert found["closest_cluster"][0] == recorded["autauga"]["closest_cluster"]
     assert found["distance_to_cluster"][0] == pytest.approx(recorded["autauga"]["distance_to_cluster"], abs=1e-4)
+
+
+def test_the_same_file_shuffled_and_under_another_key_has_the_same_labels(
+    result: Result, labeled: list[dict[str, str]]
+) -> None:
+    heading, *rows = CENSUS_2015.read_bytes().splitlines(keepends=True)
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = result.runs.upload("Shuffled.csv", b"".join([heading, *(rows[place] for place in order)]))
+    assert result.runs.end(shuffled)["status"] == "SUCCEEDED"
+
+    text = result.runs.read(shuffled.files.labeled_counties).decode()
+    again = {row["CensusId"]: row["label"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    same = sum(again[row["CensusId"]] == row["label"] for row in labeled)
+    assert same >= 0.99 * len(labeled)

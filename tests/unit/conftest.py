@@ -26,6 +26,8 @@ def settings() -> RunSettings:
         num_components=None,
         variance_to_keep=0.8,
         clusters=8,
+        refine=True,
+        refine_restarts=50,
         pca_mini_batch_size=500,
         teardown_timeout_seconds=1800,
         kms_key_arn=None,

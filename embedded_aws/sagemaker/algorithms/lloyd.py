@@ -44,10 +44,14 @@ def sums_by_center(rows: Array, weights: Array, nearest: npt.NDArray[np.intp], k
 
 
 def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Generator) -> Array:
-    """Choose k rows as first centers, far from one another, by scikit-learn's greedy k-means++."""
+    """Choose k rows as first centers, far from one another, by scikit-learn's k-means++.
+
+    One candidate per center, as Arthur and Vassilvitskii (2007) describe it. scikit-learn's default tries several and
+    keeps the best: the attempts of local Lloyd's would then differ less from one another than the recorded run's ten.
+    """
     from sklearn.cluster import kmeans_plusplus as choose  # noqa: PLC0415 - see the module's docstring
 
-    centers: Array = choose(rows, k, sample_weight=weights, random_state=_seed(random))[0]
+    centers: Array = choose(rows, k, sample_weight=weights, random_state=_seed(random), n_local_trials=1)[0]
     return centers
 
 

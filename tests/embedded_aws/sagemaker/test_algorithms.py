@@ -90,17 +90,21 @@ def recorded_components(scaled: np.ndarray, golden: dict[str, Any]) -> np.ndarra
 
 
 @needs_recorded_run
-def test_kmeans_is_as_good_as_restarted_lloyds_for_twenty_seeds(scaled: np.ndarray, golden: dict[str, Any]) -> None:
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+def test_the_recorded_kmeans_is_within_the_middle_of_the_twins(scaled: np.ndarray, golden: dict[str, Any]) -> None:
+    """100 seeds: the recorded model's mean squared distance and its shrink stage's are in the middle 90 % of ours."""
+    components, recorded = recorded_components(scaled, golden), golden["kmeans"]
+    settings = {"k": 8, "epochs": 1, "mini_batch_size": 5000, "init_method": "random"}
+    results = [kmeans_of(components, seed, **settings) for seed in range(100)]
 
-    components = recorded_components(scaled, golden)
-    reached = [msd(components, kmeans_of(components, seed, k=8).centers) for seed in range(20)]
-    with threadpool_limits(1):  # OpenMP's threads wait for each other by spinning: slow on a busy machine
-        best = KMeans(8, n_init=100, random_state=0).fit(components.astype(float)).inertia_ / len(components)
-    assert max(reached) <= 0.1100
-    assert np.median(reached) < 0.1076
-    assert min(reached) <= 1.005 * best
+    of_rows = [msd(components, result.centers) for result in results]
+    low, high = np.percentile(of_rows, [5, 95])
+    assert low < recorded["mean_squared_distance_of_these_centroids_on_the_data"] < high
+    low, high = np.percentile([result.train_msd for result in results], [5, 95])
+    assert low < recorded["train_msd"] < high
+    # The ten attempts of the recorded run differ from one another as ours do.
+    attempts = recorded["local_lloyd_attempts_msd"]
+    low, high = np.percentile([max(result.attempts) / min(result.attempts) for result in results], [5, 95])
+    assert low < max(attempts) / min(attempts) < high
 
 
 @pytest.mark.parametrize("subtract_mean", [True, False])
@@ -147,7 +151,7 @@ def blobs(rows: int = 3000, clusters: int = 6) -> tuple[np.ndarray, np.ndarray]:
         {},
         {"init_method": "kmeans++"},
         {"epochs": 3, "mini_batch_size": 200, "half_life_time_size": 500},
-        {"extra_center_factor": 4, "local_lloyd_num_trials": 20},
+        {"extra_center_factor": 4, "init_method": "kmeans++", "local_lloyd_num_trials": 20},
         {"local_lloyd_init_method": "random", "local_lloyd_num_trials": 30},
         {"local_lloyd_max_iter": 50, "local_lloyd_tol": 0.01},
     ],
@@ -159,11 +163,6 @@ def test_kmeans_finds_planted_clusters_with_every_setting(settings: dict[str, An
     assert result.shrunk_from == 6 * settings.get("extra_center_factor", 10)
     assert len(result.attempts) == settings.get("local_lloyd_num_trials", 10)
     assert lloyd.assign(planted, result.centers.astype(float))[1].max() < 0.1
-
-
-def test_kmeans_on_more_rows_than_its_sample_stays_as_good() -> None:
-    rows, planted = blobs(rows=3 * kmeans.SAMPLE_ROWS)
-    assert lloyd.assign(planted, kmeans_of(rows, k=6).centers.astype(float))[1].max() < 0.1
 
 
 def test_kmeans_of_fewer_distinct_rows_than_centers_still_gives_k_centers() -> None:

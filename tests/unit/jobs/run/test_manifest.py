@@ -7,6 +7,7 @@ import pytest
 
 from contract.run_settings import RunSettings
 from jobs.run.manifest import Manifest, describe_run, steps
+from jobs.segments.refine import RefinementSummary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,6 +55,9 @@ def described(stage: str, in_service: float) -> dict[str, Any]:
     }
 
 
+REFINEMENT = RefinementSummary(sagemaker_msd=0.108, refined_msd=0.105, rows_moved=700, passes=2)
+
+
 @pytest.fixture
 def manifest(settings: RunSettings) -> Manifest:
     state = {
@@ -63,7 +67,11 @@ def manifest(settings: RunSettings) -> Manifest:
         **described("pca", 100),
         **described("kmeans", 250),
     }
-    return describe_run(state, sha256="00", history=HISTORY, settings=settings)
+    return describe_run(state, sha256="00", refinement=REFINEMENT, history=HISTORY, settings=settings)
+
+
+def test_the_refinement_is_reported_as_it_was_measured(manifest: Manifest) -> None:
+    assert manifest["refinement"] == REFINEMENT
 
 
 def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left() -> None:

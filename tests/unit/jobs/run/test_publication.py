@@ -75,6 +75,7 @@ def test_whatever_prepare_accepts_is_published(text: str, clusters: int, setting
     assert len(labeled) == 1 + segments["rows"]["labeled"]
     assert sum(segment["size"] for segment in segments["segments"]) == segments["rows"]["labeled"]
     assert sum(segment["share"] for segment in segments["segments"]) == pytest.approx(1)
-    assert {row[-1] for row in labeled[1:]} <= {segment["name"] for segment in segments["segments"]}
+    place = labeled[0].index("segment")
+    assert {row[place] for row in labeled[1:]} <= {segment["name"] for segment in segments["segments"]}
     assert published.report.startswith(b"<!DOCTYPE html>")
     assert len(published.notification.message.encode()) <= 256 * 1024

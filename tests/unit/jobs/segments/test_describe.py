@@ -184,7 +184,8 @@ class TestTheRealFile:
         assert document["pca"]["makeup"][0]["component"] == "c_1"
         assert set(document["pca"]["makeup"][0]["weights"]) == set(document["features"])
         assert document["kmeans"]["k"] == 8
-        assert set(document["kmeans"]["elbow"][0]) == {"k", "mean_distance"}
+        assert set(document["kmeans"]["elbow"][0]) == {"k", "mean_distance", "adjusted_rand", "silhouette"}
+        assert document["kmeans"]["steadier_k"] == 6
         for label, segment in enumerate(document["segments"]):
             assert segment["label"] == label
             assert len(segment["centroid_components"]) == 7

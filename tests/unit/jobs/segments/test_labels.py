@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from jobs.segments.labels import fill_in_names, header, labeled_rows, read_regions
-from jobs.segments.rows import Regions
+from jobs.segments.rows import Certainty, Regions
 
 REGIONS = Regions(
     ids=["01001", "1003", "3"],
@@ -16,27 +16,30 @@ REGIONS = Regions(
 COMPONENTS = np.array([[0.1, -2], [1 / 3, 1e-9], [0, 5]], dtype=np.float32)
 LABELS, DISTANCES = np.array([2.0, 0.0, 11.0], dtype=np.float32), np.array([0.25, 1 / 7, 0], dtype=np.float32)
 
+CERTAINTY = Certainty(np.array([0, 11, 2]), np.array([0.5, 1 / 3, 0]), np.array([0.97, 1, 0.5]))
+
 
 def rows_of(text: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text.decode(), newline="")))
 
 
 def test_the_header_names_the_kept_components() -> None:
-    assert header(2) == b"CensusId,State,County,c_1,c_2,label,distance,segment\n"
+    assert header(2) == b"CensusId,State,County,c_1,c_2,label,distance,segment,runner_up,margin,stability\n"
 
 
 def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes() -> None:
     names = {0: "High income", 2: 'Poverty, "long" commutes', 11: "Native 40 %"}
-    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), names)
+    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES, CERTAINTY), names)
     first, second, third = rows_of(part)
     assert first[:3] == ["01001", "Alabama", "Autauga"]
-    assert first[5:] == ["2", "0.25", 'Poverty, "long" commutes']
+    assert first[5:] == ["2", "0.25", 'Poverty, "long" commutes', "0", "0.500000", "0.97"]
     assert second[1:3] == ["Puerto Rico", 'Doña "Ana", the\nlong']
-    assert third[-1] == "Native 40 %"
+    assert second[-3:] == ["11", "0.333333", "1"]
+    assert third[7] == "Native 40 %"
 
 
 def test_numbers_come_back_as_the_float32_they_were() -> None:
-    rows = rows_of(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES))
+    rows = rows_of(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES, CERTAINTY))
     read = np.array([row[3:5] for row in rows], dtype=np.float32)
     assert (read == COMPONENTS).all()
     assert (np.array([row[6] for row in rows], dtype=np.float32) == DISTANCES).all()
@@ -50,12 +53,12 @@ def test_regions_are_read_back_from_any_span_of_lines() -> None:
 
 
 def test_a_part_is_written_byte_for_byte_as_documented() -> None:
-    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES), {2: "Rich"})
-    assert part.split(b"\n")[0] == b'01001,Alabama,Autauga,0.100000001,-2,2,0.25,"Rich"'
+    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES, CERTAINTY), {2: "Rich"})
+    assert part.split(b"\n")[0] == b'01001,Alabama,Autauga,0.100000001,-2,2,0.25,"Rich",0,0.500000,0.97'
 
 
 def test_names_that_look_like_formulas_stay_exact() -> None:
     names = ('=HYPERLINK("http://x","y")', "+cmd|' /C calc'!A0", "@SUM(1)")
     regions = Regions(ids=names, states=names, counties=names)
-    for name, row in zip(names, rows_of(labeled_rows(regions, COMPONENTS, LABELS, DISTANCES)), strict=True):
+    for name, row in zip(names, rows_of(labeled_rows(regions, COMPONENTS, LABELS, DISTANCES, CERTAINTY)), strict=True):
         assert row[:3] == [name] * 3

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jobs.segments import statistics
-from jobs.segments.rows import EXEMPLARS, Regions, Rows
+from jobs.segments.rows import BORDER_ROWS, EXEMPLARS, Certainty, Regions, Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import SegmentStatistics
 from tests.census_run import Run, segment_table
@@ -114,12 +114,22 @@ class TestContent:
             components=whole.components[:3],
             labels=np.array([0.0, 0.0, 2.0]),
             distances=np.ones(3),
+            certainty=Certainty(np.array([2, 2, 0]), np.array([0.1, 0.2, 0.3]), np.array([1, 0.5, 0.89])),
             regions=Regions(ids="abc", states="abc", counties="abc"),
             scaling=whole.scaling,
             clusters=4,
             first_row=0,
         )
         assert empty.counts.tolist() == [2, 0, 1, 0]
+        assert empty.unstable.tolist() == [[0, 0, 1, 0], [0] * 4, [1, 0, 0, 0], [0] * 4]
+
+    def test_border_rows_have_the_smallest_margins_between_two_segments(self, whole: Run) -> None:
+        listed, borders = whole.statistics.listed, whole.statistics.borders
+        assert listed is not None
+        pairs = [np.sort(np.stack([rows.labels, rows.runners_up]), axis=0).T for rows in (listed, borders)]
+        for pair in np.unique(pairs[0], axis=0):
+            of_all = np.sort(listed.margins[(pairs[0] == pair).all(axis=1)])
+            np.testing.assert_array_equal(borders.margins[(pairs[1] == pair).all(axis=1)], of_all[:BORDER_ROWS])
 
     def test_a_large_run_lists_no_rows(self, whole: Run) -> None:
         large = replace(whole.scaling, rows_kept=statistics.MAX_LISTED_ROWS + 1)
@@ -128,6 +138,7 @@ class TestContent:
             components=whole.components[:2],
             labels=np.zeros(2),
             distances=np.ones(2),
+            certainty=Certainty(np.zeros(2), np.ones(2), np.ones(2)),
             regions=Regions(ids="ab", states="ab", counties="ab"),
             scaling=large,
             clusters=1,

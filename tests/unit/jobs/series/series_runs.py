@@ -10,7 +10,7 @@ from jobs.sagemaker import recordio
 from jobs.sagemaker.ndarray import save
 from jobs.segments.assign import SegmentModel
 from jobs.segments.labels import fill_in_names, header, labeled_rows
-from jobs.segments.rows import Regions
+from jobs.segments.rows import Certainty, Regions
 from jobs.series.comparison import Comparison, CurrentRun, PreviousRun, compare_runs
 from jobs.series.history import HistoryEntry, SegmentEntry
 from tests.census_run import Run, fit_pca, segment_table
@@ -45,7 +45,11 @@ def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None
     """Store a run's files as a later run finds them."""
     ids, states, counties = (run.table.iloc[:, place].astype(str).tolist() for place in range(3))
     to_own = run.components - run.centroids[run.labels]
-    rows = labeled_rows(Regions(ids, states, counties), run.components, run.labels, np.sqrt((to_own**2).sum(axis=1)))
+    distances = np.sqrt((to_own**2).sum(axis=1))
+    listed = run.statistics.listed
+    assert listed is not None
+    certainty = Certainty(listed.runners_up, listed.margins, listed.stabilities)
+    rows = labeled_rows(Regions(ids, states, counties), run.components, run.labels, distances, certainty)
     names = {segment["label"]: segment["name"] for segment in run.document["segments"]}
     pca = {
         "s": run.pca.singular_values[::-1],
