@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 # MXNet is retired: it needs numpy below 2, which has no wheels beyond Python 3.12.
 CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHON),$(shell command -v $(python))))
-# What a run needs, and what tests, lint and benchmarks need beyond it, are installed separately.
+# The packages for `make run` are installed separately from those for tests, lint and benchmarks.
 RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
 DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
@@ -53,7 +53,7 @@ node_modules/.ready-to-run: package.json package-lock.json jobs/report/vendor.mj
 	$(call install_npm,--omit=dev)
 	@touch $@
 
-# npm ci starts from an empty folder, so this installs what a run needs as well.
+# npm ci starts from an empty folder, so this also installs the packages for `make run`.
 node_modules/.ready-to-test: package.json package-lock.json jobs/report/vendor.mjs
 	$(call install_npm)
 	@touch node_modules/.ready-to-run $@
@@ -91,7 +91,7 @@ lint: setup ## ruff, mypy, import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-format: setup ## Let ruff mend what it can
+format: setup ## Format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 unit: setup ## The tests that need no embedded AWS

@@ -106,7 +106,7 @@ def _references() -> tuple[Callable[[Any], bytes], Callable[[bytes], Any], Calla
     os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
     warnings.simplefilter("ignore")
     np.bool = np.bool_  # type: ignore[misc]  # MXNet 1.9.1 was written before NumPy dropped it
-    with contextlib.redirect_stdout(sys.stderr):  # the SDK tells of its configuration on standard output
+    with contextlib.redirect_stdout(sys.stderr):  # the SDK prints its configuration to standard output
         import mxnet as mx  # noqa: PLC0415 - our peak memory is read before these are loaded
         from sagemaker.amazon import common  # noqa: PLC0415
 

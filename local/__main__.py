@@ -1,4 +1,4 @@
-"""``python -m local``: the stack on this machine, no account needed."""
+"""Runs the command line as ``python -m local``."""
 
 from local.cli import main
 

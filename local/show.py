@@ -1,4 +1,4 @@
-"""Results of runs as tables and lines for people.
+"""Formats results of runs as tables and lines of text.
 
 Text from a census is passed on as plain strings, which :func:`local.terminal.console` escapes.
 """

@@ -1,4 +1,4 @@
-"""The stack as it is deployed in an embedded AWS: its buckets, its runs, and what it left in SageMaker."""
+"""Accesses a stack that is deployed in an embedded AWS."""
 
 import json
 from collections.abc import Mapping
