@@ -23,7 +23,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
-	bench audit docs format clean coverage mutants nightly
+	bench stability audit docs format clean coverage mutants nightly
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,6 +143,9 @@ deploy: $(RUN) ## Deploy to the AWS account that your credentials name
 
 destroy: $(RUN) ## Delete the stack; buckets with data stay
 	@npx cdk destroy
+
+stability: setup ## How far the labels of one file agree from run to run
+	@$(BIN)/python -m bench.stability
 
 bench: setup $(CONFORMANCE_READY) ## Measure, as ratios against named references
 	@$(BIN)/python -m bench

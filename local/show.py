@@ -64,7 +64,7 @@ def segment_table(segments: "SegmentsDocument") -> RenderableType:
 
 
 def warnings(segments: "SegmentsDocument") -> list[str]:
-    """Describe the data that was left out of the result: incomplete rows and constant columns.
+    """Describe what a reader of the result should know: dropped rows, constant columns, a steadier k.
 
     Parameters
     ----------
@@ -81,7 +81,22 @@ def warnings(segments: "SegmentsDocument") -> list[str]:
     if constant := segments.get("constant_features"):
         names = ", ".join(f"{feature['name']} (always {feature['value']:g})" for feature in constant)
         lines.append(f"columns with a single value were left out of the model: {names}")
+    if sentence := steadier_sentence(segments):
+        lines.append(sentence)
     return lines
+
+
+def steadier_sentence(segments: "SegmentsDocument") -> str | None:
+    """Return the recommendation of a steadier number of segments, if the run found one."""
+    kmeans = segments["kmeans"]
+    index = {point["k"]: point["adjusted_rand"] for point in kmeans["elbow"]}
+    k, steadier = kmeans["k"], kmeans["steadier_k"]
+    if steadier is None:
+        return None
+    return (
+        f"{steadier} segments are much steadier than {k}: their adjusted Rand index over bootstrap refits is"
+        f" {index[steadier]:.2f}, and that of {k} is {index[k]:.2f}"
+    )
 
 
 def print_notes(console: "Console", lines: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ SEGMENTS: Any = {
     "dropped_regions": [{"row": 4, "id": "15005", "name": "Hawaii-Kalawao", "empty_columns": ["ChildPoverty"]}],
     "constant_features": [{"name": "Year", "value": 2015.0}],
     "pca": {"num_components": 5, "components_kept": 2, "explained_variance": [0.5, 0.82, 0.9, 0.95, 1.0]},
+    "kmeans": {"k": 2, "steadier_k": None, "elbow": []},
     "segments": [
         {"label": 0, "name": "long commutes", "size": 3, "population": 1200, "representatives": ["Ohio-Adams"]},
         {"label": 1, "name": "high [poverty]", "size": 6, "population": None, "representatives": ["Iowa-Linn"]},
@@ -44,6 +45,14 @@ def test_dropped_rows_and_constant_columns_are_named() -> None:
     dropped, constant = show.warnings(SEGMENTS)
     assert dropped == "1 row was left out because of empty cells: Hawaii-Kalawao (ChildPoverty)"
     assert constant == "columns with a single value were left out of the model: Year (always 2015)"
+
+
+def test_a_much_steadier_number_of_segments_is_recommended() -> None:
+    elbow = [{"k": 8, "adjusted_rand": 0.85}, {"k": 6, "adjusted_rand": 0.94}]
+    *_, sentence = show.warnings(SEGMENTS | {"kmeans": {"k": 8, "steadier_k": 6, "elbow": elbow}})
+    assert sentence.startswith("6 segments are much steadier than 8")
+    assert "0.94" in sentence
+    assert "0.85" in sentence
 
 
 def test_of_many_dropped_rows_the_first_five_are_named() -> None:

@@ -13,7 +13,8 @@ import pytest
 from contract.layout import LATEST, RunLayout
 from contract.names import ARTIFACT_TAG
 from jobs.sagemaker import ndarray, recordio
-from lambdas import choose_clusters, label, prepare, project, publish
+from jobs.segments.kmeans import centroids_from_artifact
+from lambdas import choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
 from tests.local.runs import groups_and_labels, small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -76,8 +77,12 @@ class Stages:
         points = np.concatenate(
             [recordio.decode(self.aws.objects[RESULTS, FILES.projected_part(s["part"])]) for s in self.shards()]
         )
-        centroids = np.stack([points[group::GROUPS].mean(axis=0) for group in range(GROUPS)]).astype(np.float32)
-        self.kmeans = self.put("kmeans", [centroids])
+        trained = np.stack([points[group::GROUPS].mean(axis=0) for group in range(GROUPS)]).astype(np.float32)
+        self.kmeans = self.put("kmeans", [trained])
+        self.invoke(fresh_starts.handler, run_id=RUN, clusters=GROUPS)
+        self.refined: str = self.invoke(refine.handler, run_id=RUN, artifacts=self.kmeans)["artifacts"]
+        self.invoke(stability.handler, run_id=RUN, artifacts=self.refined)
+        centroids = centroids_from_artifact(self.aws.objects[RESULTS, FILES.refined_model]).astype(np.float32)
 
         def closest(body: bytes) -> bytes:
             to_each = np.linalg.norm(recordio.decode(body)[:, None] - centroids[None], axis=2)
@@ -90,7 +95,7 @@ class Stages:
 
         self.aws.endpoints["kmeans"] = closest
         (result,) = [
-            self.invoke(label.handler, run_id=RUN, shard=shard, endpoint="kmeans", artifacts=self.kmeans)
+            self.invoke(label.handler, run_id=RUN, shard=shard, endpoint="kmeans", artifacts=self.refined)
             for shard in self.shards()
         ]
         return result
@@ -113,6 +118,7 @@ class Stages:
             run_id=RUN,
             input=SOURCE,
             execution={"Id": EXECUTION, "RedriveCount": 0},
+            kmeans_artifacts=self.refined,
             **_described("pca", self.pca),
             **_described("kmeans", self.kmeans),
         )
@@ -215,6 +221,20 @@ class TestLabel:
         stages.prepare()
         stages.project()
         assert stages.label() == {"rows": ROWS}
+
+
+class TestRefine:
+    def test_the_refined_artifact_is_written_in_canonical_order_and_returned(
+        self, stages: Stages, aws: FakeAws
+    ) -> None:
+        stages.prepare()
+        stages.project()
+        stages.label()
+        assert stages.refined == f"s3://{RESULTS}/{FILES.refined_model}"
+        first = centroids_from_artifact(aws.objects[RESULTS, FILES.refined_model])[:, 0]
+        assert first.tolist() == sorted(first)
+        summary = json.loads(aws.objects[RESULTS, FILES.refinement])
+        assert summary["refined_msd"] <= summary["sagemaker_msd"]
 
 
 class TestPublish:
