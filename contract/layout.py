@@ -188,26 +188,5 @@ class RunLayout:
         return f"{self.labeled}{part}.npz"
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One item of shards.json: the rows that one request to an endpoint carries.
-
-    Attributes
-    ----------
-    part
-        The name of the shard.
-    rows, first_row
-        The number of its rows, and the index of its first row among all rows that were kept, from 0.
-    regions_start, regions_end
-        The range of bytes in regions.csv that holds its regions; the end is exclusive.
-    """
-
-    part: str
-    rows: int
-    first_row: int
-    regions_start: int
-    regions_end: int
-
-
 ANY_RUN = RunLayout("*")
 """The keys of all runs, as IAM patterns."""

@@ -31,8 +31,12 @@ class Execution(TypedDict):
     RedriveCount: NotRequired[int]
 
 
-class ShardItem(TypedDict):
-    """One item of shards.json, as :class:`contract.layout.Shard` describes it."""
+class Shard(TypedDict):
+    """One item of shards.json, over which the state machine maps: the rows that one request to an endpoint carries.
+
+    `part` is the shard's name, and `first_row` the index of its first row among all rows that were kept, from 0. The
+    bytes of regions.csv from `regions_start` to before `regions_end` hold its regions.
+    """
 
     part: str
     rows: int
@@ -105,7 +109,7 @@ class ShardEvent(TypedDict):
     run_id: str
     endpoint: NotRequired[str]
     artifacts: str
-    shard: ShardItem
+    shard: Shard
 
 
 class Projected(TypedDict):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.layout import RunLayout, Shard
+from contract.layout import RunLayout
 from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
 from jobs.segments.assign import nearest_centroids
@@ -21,12 +21,8 @@ from lambdas.support.storage import Bucket, read_uri
 @entry_point
 def handler(event: ShardEvent, _context: Any) -> Labeled:
     """Write the shard's labeled rows and statistics, and return the number of its rows."""
-    files, shard, results = (
-        RunLayout(event["run_id"]),
-        Shard(**event["shard"]),
-        Bucket(settings().results_bucket),
-    )
-    projected = results.read(files.projected_part(shard.part))
+    files, shard, results = RunLayout(event["run_id"]), event["shard"], Bucket(settings().results_bucket)
+    projected = results.read(files.projected_part(shard["part"]))
     components, centroids = recordio.decode(projected), centroids_from_artifact(read_uri(event["artifacts"]))
     if settings().hosts_models:
         labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
@@ -35,9 +31,9 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
     labels = labels.astype(np.int64)
     stability = Stability.from_bytes(results.read(files.stability))
     certainty = stability.certainty(components, labels, centroids)
-    regions = read_regions(results.read_range(files.regions, shard.regions_start, shard.regions_end))
+    regions = read_regions(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
     statistics = SegmentStatistics.of_shard(
-        scaled=recordio.decode(results.read(files.train_part(shard.part))),
+        scaled=recordio.decode(results.read(files.train_part(shard["part"]))),
         components=components,
         labels=labels,
         distances=distances,
@@ -45,9 +41,9 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
         regions=regions,
         scaling=Scaling.from_json(results.read(files.scaler)),
         clusters=len(centroids),
-        first_row=shard.first_row,
+        first_row=shard["first_row"],
     )
-    results.write(files.statistics_part(shard.part), statistics.to_bytes(), expires=True)
+    results.write(files.statistics_part(shard["part"]), statistics.to_bytes(), expires=True)
     rows = labeled_rows(regions, components, labels, distances, certainty)
-    results.write(files.labeled_part(shard.part), rows, "text/csv", expires=True)
-    return {"rows": shard.rows}
+    results.write(files.labeled_part(shard["part"]), rows, "text/csv", expires=True)
+    return {"rows": shard["rows"]}

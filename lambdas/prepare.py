@@ -51,7 +51,7 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
             correct_shares=settings().correct_shares,
         )
     except InvalidCensus as refusal:
-        problems = json.dumps(refusal.as_dict(), indent=2, ensure_ascii=False)
+        problems = json.dumps(refusal.document(), indent=2, ensure_ascii=False)
         Bucket(results).write(files.problems, problems.encode(), "application/json")
         raise
     return {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract.layout import RunLayout, Shard
+from contract.layout import RunLayout
 from contract.payloads import Projected, ShardEvent
 from jobs.sagemaker import recordio
 from jobs.segments.assign import project
@@ -17,20 +17,16 @@ from lambdas.support.storage import Bucket, read_uri
 @entry_point
 def handler(event: ShardEvent, _context: Any) -> Projected:
     """Write the shard's kept components and its part of the sample, and return the number of components."""
-    files, shard, results = (
-        RunLayout(event["run_id"]),
-        Shard(**event["shard"]),
-        Bucket(settings().results_bucket),
-    )
+    files, shard, results = RunLayout(event["run_id"]), event["shard"], Bucket(settings().results_bucket)
     model = PcaModel.from_artifact(read_uri(event["artifacts"]))
-    prepared = results.read(files.train_part(shard.part))
+    prepared = results.read(files.train_part(shard["part"]))
     if settings().hosts_models:
         (projections,) = infer(event["endpoint"], prepared, shard, "projection")
     else:
         projections = project(model, recordio.decode(prepared))
     kept = model.leading_components(projections, model.components_to_keep(settings().variance_to_keep))
-    results.write(files.projected_part(shard.part), recordio.encode(kept), expires=True)
+    results.write(files.projected_part(shard["part"]), recordio.encode(kept), expires=True)
     rows = Scaling.from_json(results.read(files.scaler)).rows_kept
     sample = Sample.of_shard(recordio.decode(prepared), kept, total_rows=rows)
-    results.write(files.sampled_part(shard.part), sample.to_bytes(), expires=True)
+    results.write(files.sampled_part(shard["part"]), sample.to_bytes(), expires=True)
     return {"components": kept.shape[1]}

@@ -32,8 +32,8 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
         refinement=results.read(files.refinement) if settings().refine else None,
         pca_artifact=read_uri(trained[0]),
         kmeans_artifact=read_uri(event["kmeans_artifacts"]),
-        statistics=(results.read(files.statistics_part(shard.part)) for shard in shards),
-        labeled_parts=(results.read(files.labeled_part(shard.part)) for shard in shards),
+        statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
+        labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),
     )
     published = publish(event, run, history=_history(event["execution"]["Id"]), settings=settings())
     with writer(results.name, files.labeled_counties) as out:

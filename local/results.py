@@ -12,6 +12,9 @@ from local.errors import UserError
 from local.synthetic_names import FILE_NAME, NOTE
 
 if TYPE_CHECKING:
+    from jobs.census.problems import ProblemsDocument
+    from jobs.run.failure import Failure
+    from jobs.run.manifest import Manifest
     from jobs.segments.document import SegmentsDocument
     from jobs.segments.scaling import Scaling
 
@@ -36,24 +39,24 @@ class RunFiles:
         return cast("SegmentsDocument", self._json(SEGMENTS))
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> "Manifest":
         """The content of manifest.json."""
-        return self._json(MANIFEST)
+        return cast("Manifest", self._json(MANIFEST))
 
     @property
-    def problems(self) -> dict[str, Any] | None:
+    def problems(self) -> "ProblemsDocument | None":
         """The content of problems.json if the CSV was refused, else ``None``."""
-        return self._json(PROBLEMS) if (self.directory / PROBLEMS).exists() else None
+        return cast("ProblemsDocument", self._json(PROBLEMS)) if (self.directory / PROBLEMS).exists() else None
 
     @property
-    def failure(self) -> dict[str, Any] | None:
+    def failure(self) -> "Failure | None":
         """The content of failure.json if the run failed, else ``None``."""
-        return self._json(FAILURE) if (self.directory / FAILURE).exists() else None
+        return cast("Failure", self._json(FAILURE)) if (self.directory / FAILURE).exists() else None
 
     @property
     def notes(self) -> list[str]:
         """Notes for readers of the figures, such as that the census is synthetic."""
-        uri = str(self.manifest["input"]["uri"])
+        uri = self.manifest["input"]["uri"]
         return [f"this is a {NOTE}"] if uri.endswith(f"/{FILE_NAME}") else []
 
     @property
@@ -76,13 +79,12 @@ class RunFiles:
         """Read labeled_counties.csv."""
         return self._existing(LABELED).read_text(encoding="utf-8")
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _json(self, name: str) -> Any:
         path = self._existing(name)
         try:
-            found: dict[str, Any] = json.loads(path.read_bytes())
+            return json.loads(path.read_bytes())
         except ValueError as error:
             raise UserError(f"{path} is not JSON: {error}") from error
-        return found
 
     def _existing(self, name: str) -> Path:
         path = self.directory / name

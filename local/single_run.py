@@ -186,11 +186,11 @@ def _document(ended: EndedRun) -> dict[str, Any]:
             "warnings": show.warnings(segments),
         }
     else:
-        failure = ended.files.failure or {}
+        failure = ended.files.failure
         document["error"] = {
-            "name": failure.get("error", ended.snapshot.error),
-            "message": failure.get("cause", ended.snapshot.cause),
-            "phase": failure.get("phase"),
+            "name": failure["error"] if failure else ended.snapshot.error,
+            "message": failure["cause"] if failure else ended.snapshot.cause,
+            "phase": failure["phase"] if failure else None,
         }
     return document
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contract.names import Stage
+from contract.payloads import PublishEvent
 from contract.run_settings import RunSettings
 from jobs.report import RunReport
 from jobs.run.publication import LabeledRun, Publication, publish
@@ -228,28 +230,36 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
         statistics=[statistics.to_bytes()],
         labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty)],
     )
-    return publish(STATE, run, history=[], settings=settings)
+    return publish(EVENT, run, history=[], settings=settings)
 
 
-STATE: dict[str, Any] = {
+def _training(stage: Stage) -> dict[str, Any]:
+    return {
+        "TrainingJobName": f"census-test-{stage}",
+        "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 1},
+        "AlgorithmSpecification": {"TrainingImage": stage},
+        "HyperParameters": {},
+        "ModelArtifacts": {"S3ModelArtifacts": f"s3://results/{stage}/model.tar.gz"},
+    }
+
+
+def _endpoint(stage: Stage) -> dict[str, Any]:
+    return {"EndpointName": f"census-test-{stage}", "LastModifiedTime": "2019-03-08T00:07:38Z"}
+
+
+EVENT: PublishEvent = {
     "run_id": "census-test",
     "input": {"bucket": "incoming", "key": "incoming/census.csv", "version_id": "v1", "etag": "e", "size": 1},
     "execution": {"Id": "arn:aws:states:us-east-1:123456789012:execution:census:census-test"},
-} | {
-    key: value
-    for stage in ("pca", "kmeans")
-    for key, value in {
-        f"{stage}_training": {
-            "TrainingJobName": f"census-test-{stage}",
-            "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 1},
-            "AlgorithmSpecification": {"TrainingImage": stage},
-            "HyperParameters": {},
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://results/{stage}/model.tar.gz"},
-        },
-        f"{stage}_endpoint": {"EndpointName": f"census-test-{stage}", "LastModifiedTime": "2019-03-08T00:07:38Z"},
-        f"{stage}_hosting_launch": {"instance_type": "ml.t2.medium"},
-    }.items()
+    "pca_training": _training("pca"),
+    "pca_endpoint": _endpoint("pca"),
+    "pca_hosting_launch": {"name": "census-test-pca", "instance_type": "ml.t2.medium"},
+    "kmeans_training": _training("kmeans"),
+    "kmeans_endpoint": _endpoint("kmeans"),
+    "kmeans_hosting_launch": {"name": "census-test-kmeans", "instance_type": "ml.t2.medium"},
+    "kmeans_artifacts": "s3://results/kmeans/model.tar.gz",
 }
+"""What the state machine sends to Publish after a run of the tests' census."""
 
 
 def _fit_kmeans(components: np.ndarray, clusters: int) -> np.ndarray:

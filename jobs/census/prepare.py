@@ -17,14 +17,14 @@ with a remedy, because each can be read in two ways.
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.layout import Shard
 from contract.names import MAX_SHARD_BYTES
+from contract.payloads import Shard
 from jobs.census.cells import Index
 from jobs.census.problems import InvalidCensus, Problem
 from jobs.census.scaler import ConstantFeature, CorrectedColumn, DroppedRegion, IgnoredColumn, RowCounts, Scaler, Source
@@ -171,7 +171,7 @@ def prepare(
         source=survey.source,
         shards=shards,
     )
-    for name, document in (("scaler.json", prepared.scaler()), ("shards.json", [asdict(shard) for shard in shards])):
+    for name, document in (("scaler.json", prepared.scaler()), ("shards.json", shards)):
         with sink.open(name) as file:
             file.write((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
     return prepared
@@ -215,7 +215,7 @@ class _Shards:
         """Write the collected rows, if there are any."""
         if not self._filled:
             return
-        first_row = sum(shard.rows for shard in self.written[-1:]) + (self.written[-1].first_row if self.written else 0)
+        first_row = self.written[-1]["first_row"] + self.written[-1]["rows"] if self.written else 0
         shard = Shard(
             part=f"part-{len(self.written):05d}",
             rows=self._filled,
@@ -223,7 +223,7 @@ class _Shards:
             regions_start=self._regions_start,
             regions_end=self._regions_end,
         )
-        with self._sink.open(f"train/{shard.part}.pbr") as file:
+        with self._sink.open(f"train/{shard['part']}.pbr") as file:
             file.write(recordio.encode(self._rows[: self._filled]))
         self.written.append(shard)
         self._filled, self._regions_start = 0, self._regions_end
@@ -248,7 +248,7 @@ def _write_shards(
                 rows[:, place] = scaled
             shards.add(rows, *cells.csv_lines(table.header.region_columns, complete))
         shards.flush()
-        written = sum(shard.rows for shard in shards.written)
+        written = sum(shard["rows"] for shard in shards.written)
         if (table.text.sha256, written) != (survey.source["sha256"], survey.rows_kept):
             raise SourceChanged("the CSV changed while it was read; open the same version of the object both times")
     return (sums / written).tolist(), shards.written

@@ -1,8 +1,8 @@
 """Problems of a census CSV, described so that its owner can fix them."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 SHOWN_OF_EACH_KIND = 100
 _SHOWN_CHARACTERS = 80
@@ -40,10 +40,40 @@ class Problem:
         place = "" if self.row is None else f"row {self.row}: "
         return f"{place}{self.message}; {self.remedy}"
 
+    def listed(self) -> "ListedProblem":
+        """Return the problem as problems.json lists it."""
+        return ListedProblem(
+            kind=self.kind,
+            message=str(self),
+            remedy=self.remedy,
+            row=self.row,
+            column=self.column,
+            value=self.value,
+        )
+
 
 def shorten(value: str) -> str:
     """Shorten a cell to the length that a message shows."""
     return value if len(value) <= _SHOWN_CHARACTERS else value[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+class ListedProblem(TypedDict):
+    """A `Problem` in problems.json; `message` also names the row and the remedy."""
+
+    kind: str
+    message: str
+    remedy: str
+    row: int | None
+    column: str | None
+    value: str | None
+
+
+class ProblemsDocument(TypedDict):
+    """The content of problems.json; `totals` is the number of problems of each kind, listed or not."""
+
+    summary: str
+    totals: dict[str, int]
+    problems: list[ListedProblem]
 
 
 class InvalidCensus(Exception):  # noqa: N818 - users see this name as the error of the execution
@@ -67,13 +97,11 @@ class InvalidCensus(Exception):  # noqa: N818 - users see this name as the error
     def __reduce__(self) -> tuple[type["InvalidCensus"], tuple[list[Problem], dict[str, int]]]:
         return type(self), (self.problems, self.totals)
 
-    def as_dict(self) -> dict[str, Any]:
+    def document(self) -> ProblemsDocument:
         """Return the content of problems.json."""
-        return {
-            "summary": str(self),
-            "totals": self.totals,
-            "problems": [asdict(problem) | {"message": str(problem)} for problem in self.problems],
-        }
+        return ProblemsDocument(
+            summary=str(self), totals=self.totals, problems=[problem.listed() for problem in self.problems]
+        )
 
 
 class UnreadableText(Exception):  # noqa: N818 - not an error of the program

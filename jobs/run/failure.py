@@ -1,11 +1,10 @@
 """A failed run: the content of failure.json, and the notification about it."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from contract.layout import RunLayout
-from contract.payloads import StateError
+from contract.payloads import RecordFailureEvent, StateError
 from contract.run_settings import RunSettings
 from jobs.run.notification import Notification
 
@@ -27,28 +26,27 @@ class Failure(TypedDict):
     execution: str
 
 
-def describe_failure(state: Mapping[str, Any], error: StateError) -> Failure:
+def describe_failure(event: RecordFailureEvent, error: StateError) -> Failure:
     """Describe a failure by what the state machine recorded of it.
 
     Parameters
     ----------
-    state
-        The data of the execution: ``run_id``, ``input``, ``execution`` and ``failure``, which holds the phase and, if
-        cleaning up failed too, the error of the cleanup.
+    event
+        What the state machine recorded: the phase and, if cleaning up failed too, the error of the clean-up.
     error
-        The first error: ``Error`` and ``Cause``.
+        The first error.
     """
-    recorded, source = state["failure"], state["input"]
+    recorded, source = event["failure"], event["input"]
     cleanup = recorded.get("cleanup")
     return Failure(
-        run_id=state["run_id"],
+        run_id=event["run_id"],
         input_uri=f"s3://{source['bucket']}/{source['key']}",
-        version_id=source.get("version_id"),
+        version_id=source["version_id"],
         phase=recorded["phase"],
-        error=error.get("Error", "Unknown"),
+        error=error["Error"],
         cause=_message_of(error.get("Cause", "")),
-        cleanup=f"{cleanup.get('Error')}: {_message_of(cleanup.get('Cause', ''))}" if cleanup else None,
-        execution=state["execution"]["Id"],
+        cleanup=f"{cleanup['Error']}: {_message_of(cleanup.get('Cause', ''))}" if cleanup else None,
+        execution=event["execution"]["Id"],
     )
 
 

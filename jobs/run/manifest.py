@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from contract.names import STAGES, Stage
+from contract.names import Stage
+from contract.payloads import Launched, PublishEvent
 from contract.run_settings import RunSettings
 from jobs.segments.refine import RefinementSummary
 
@@ -85,7 +86,7 @@ class Manifest(TypedDict):
 
 
 def describe_run(
-    state: Mapping[str, Any],
+    event: PublishEvent,
     *,
     sha256: str,
     refinement: RefinementSummary | None,
@@ -96,10 +97,8 @@ def describe_run(
 
     Parameters
     ----------
-    state
-        The data of the execution at Publish: ``run_id``, ``input``, ``execution`` (from the context object), and for
-        each stage ``<stage>_training`` as SageMaker described it; where models are hosted, also ``<stage>_endpoint``
-        and ``<stage>_hosting_launch``.
+    event
+        What the state machine collected up to Publish.
     sha256
         Of the CSV as it was read.
     refinement
@@ -109,11 +108,18 @@ def describe_run(
     """
     walked = steps(history)
     began = {step["name"]: step["start"] for step in walked}
-    training_jobs = [_training_job(stage, state[f"{stage}_training"]) for stage in STAGES]
-    endpoints = [_endpoint(stage, state, began, settings) for stage in STAGES] if settings.hosts_models else []
-    source = state["input"]
+    training_jobs = [_training_job("pca", event["pca_training"]), _training_job("kmeans", event["kmeans_training"])]
+    endpoints = (
+        [
+            _endpoint("pca", event["pca_endpoint"], event["pca_hosting_launch"], began, settings),
+            _endpoint("kmeans", event["kmeans_endpoint"], event["kmeans_hosting_launch"], began, settings),
+        ]
+        if settings.hosts_models
+        else []
+    )
+    source = event["input"]
     return Manifest(
-        run_id=state["run_id"],
+        run_id=event["run_id"],
         input=Input(
             uri=f"s3://{source['bucket']}/{source['key']}",
             version_id=source["version_id"],
@@ -122,8 +128,8 @@ def describe_run(
             sha256=sha256,
         ),
         execution=Execution(
-            arn=state["execution"]["Id"],
-            redrives=int(state["execution"].get("RedriveCount", 0)),
+            arn=event["execution"]["Id"],
+            redrives=int(event["execution"].get("RedriveCount", 0)),
         ),
         settings=settings.as_dict(),
         inference=settings.inference,
@@ -176,14 +182,16 @@ def _training_job(stage: Stage, description: Mapping[str, Any]) -> TrainingJob:
     )
 
 
-def _endpoint(stage: Stage, state: Mapping[str, Any], began: Mapping[str, str], settings: RunSettings) -> Endpoint:
-    description = state[f"{stage}_endpoint"]
+def _endpoint(
+    stage: Stage, description: Mapping[str, Any], launched: Launched, began: Mapping[str, str], settings: RunSettings
+) -> Endpoint:
+    """Return the entry of an endpoint, given the response of DescribeEndpoint as Step Functions passes it on."""
     in_service = datetime.fromisoformat(description["LastModifiedTime"]).isoformat()
     torn_down = began.get(TEARDOWN_STATES[stage], in_service)
     return Endpoint(
         stage=stage,
         name=description["EndpointName"],
-        instance_type=state[f"{stage}_hosting_launch"]["instance_type"],
+        instance_type=launched["instance_type"],
         instance_count=settings.hosting_instance_count,
         in_service=in_service,
         torn_down=torn_down,

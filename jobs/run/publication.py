@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.payloads import PublishEvent
 from contract.run_settings import RunSettings
 from jobs.census.scaler import Scaler
 from jobs.report import RunReport, render
@@ -51,7 +52,7 @@ class LabeledRun:
 
 @dataclass(frozen=True)
 class Publication:
-    """The contents of the result files, and what is told about them.
+    """The contents of the result files, and what subscribers and metrics receive.
 
     `labeled_counties` yields the file piece by piece, because it is as long as the census; `metrics` are in rows and
     seconds.
@@ -68,14 +69,14 @@ class Publication:
 
 
 def publish(
-    state: Mapping[str, Any], run: LabeledRun, *, history: Iterable[Mapping[str, Any]], settings: RunSettings
+    event: PublishEvent, run: LabeledRun, *, history: Iterable[Mapping[str, Any]], settings: RunSettings
 ) -> Publication:
     """Make everything that a run publishes.
 
     Parameters
     ----------
-    state, history
-        The data and the events of the execution, as for `describe_run`.
+    event, history
+        What the state machine collected, and its execution's events, as for `describe_run`.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def publish(
     statistics = SegmentStatistics.merge(map(SegmentStatistics.from_bytes, run.statistics))
     document = describe(
         statistics,
-        run_id=state["run_id"],
+        run_id=event["run_id"],
         scaling=scaling,
         pca=PcaModel.from_artifact(run.pca_artifact),
         centroids=centroids_from_artifact(run.kmeans_artifact),
@@ -97,7 +98,7 @@ def publish(
         elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
     )
     manifest = describe_run(
-        state,
+        event,
         sha256=scaler["source"]["sha256"],
         refinement=json.loads(run.refinement) if run.refinement else None,
         history=history,

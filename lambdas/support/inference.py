@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from contract.layout import Shard
+from contract.payloads import Shard
 from jobs.sagemaker.recordio import decode_labels
 from jobs.sagemaker.requests import RECORDIO
 from lambdas.support.errors import named_error
@@ -22,9 +22,9 @@ def infer(endpoint: str, body: bytes, shard: Shard, *labels: str) -> list[np.nda
     )
     found = decode_labels(response["Body"].read(), *labels)
     for label in labels:
-        if len(found[label]) != shard.rows:
+        if len(found[label]) != shard["rows"]:
             raise named_error(
                 "IncompleteAnswer",
-                f"{endpoint} returned {len(found[label])} of the {shard.rows} rows of {shard.part}",
+                f"{endpoint} returned {len(found[label])} of the {shard['rows']} rows of {shard['part']}",
             )
     return [found[label] for label in labels]

@@ -82,7 +82,7 @@ def judge(data: bytes) -> str:
 
 
 def check_refusal(refusal: InvalidCensus) -> str:
-    document = json.loads(json.dumps(refusal.as_dict()))
+    document = json.loads(json.dumps(refusal.document()))
     assert document["problems"]
     assert all(problem["message"] and problem["remedy"] for problem in document["problems"])
     assert sum(document["totals"].values()) >= len(document["problems"])

@@ -257,7 +257,7 @@ def test_problems_are_counted_across_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_problems_json_lists_row_column_value_and_remedy() -> None:
-    document = refusal(with_cell("n/a")).as_dict()
+    document = refusal(with_cell("n/a")).document()
     assert json.loads(json.dumps(document)) == {
         "summary": f"row 4: Income is 'n/a'; {NUMBER} (leave it empty)",
         "totals": {"not_a_number": 1},

@@ -149,15 +149,15 @@ class TestShards:
 
     def test_a_shard_is_as_large_as_a_request_may_be(self, sharded: tuple[Prepared, MemorySink]) -> None:
         made, sink = sharded
-        assert [shard.rows for shard in made.shards[:-1]] == [rows_per_shard(34)] * 2
+        assert [shard["rows"] for shard in made.shards[:-1]] == [rows_per_shard(34)] * 2
         assert MAX_SHARD_BYTES - len(sink.files["train/part-00000.pbr"]) < 2 * recordio.frame_bytes(34)
 
     def test_shards_follow_on_each_other_without_gap(self, sharded: tuple[Prepared, MemorySink]) -> None:
         made, _ = sharded
-        assert made.rows_kept == 70_000 - 14 == sum(shard.rows for shard in made.shards)
+        assert made.rows_kept == 70_000 - 14 == sum(shard["rows"] for shard in made.shards)
         for before, after in pairwise(made.shards):
-            assert after.first_row == before.first_row + before.rows
-            assert after.regions_start == before.regions_end
+            assert after["first_row"] == before["first_row"] + before["rows"]
+            assert after["regions_start"] == before["regions_end"]
 
     def test_each_shard_knows_the_bytes_of_its_regions(
         self, sharded: tuple[Prepared, MemorySink], tracts: bytes
@@ -167,14 +167,14 @@ class TestShards:
         ids = pd.read_csv(io.BytesIO(tracts), dtype={"CensusTract": str}).dropna()["CensusTract"].tolist()
         for shard in made.shards:
             part = pd.read_csv(
-                io.BytesIO(whole[shard.regions_start : shard.regions_end]),
+                io.BytesIO(whole[shard["regions_start"] : shard["regions_end"]]),
                 header=None,
                 dtype=str,
                 keep_default_na=False,
             )
-            assert part[0].tolist() == ids[shard.first_row : shard.first_row + shard.rows]
+            assert part[0].tolist() == ids[shard["first_row"] : shard["first_row"] + shard["rows"]]
             assert set(part[2]) == {"St. Clair", "Doña Ana, NM"}
-        assert made.shards[-1].regions_end == len(whole)
+        assert made.shards[-1]["regions_end"] == len(whole)
 
     def test_many_blocks_give_the_values_of_pandas(self, sharded: tuple[Prepared, MemorySink], tracts: bytes) -> None:
         _, sink = sharded
@@ -187,10 +187,10 @@ class TestShards:
         listed = json.loads(sink.files["shards.json"])
         assert listed[1] == {
             "part": "part-00001",
-            "rows": made.shards[1].rows,
-            "first_row": made.shards[1].first_row,
-            "regions_start": made.shards[1].regions_start,
-            "regions_end": made.shards[1].regions_end,
+            "rows": made.shards[1]["rows"],
+            "first_row": made.shards[1]["first_row"],
+            "regions_start": made.shards[1]["regions_start"],
+            "regions_end": made.shards[1]["regions_end"],
         }
 
 

@@ -1,10 +1,11 @@
-"""The manifest: steps from the history, seconds from what SageMaker said."""
+"""The manifest: its steps come from the execution's history, its seconds from SageMaker's descriptions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from contract.payloads import Launched, PublishEvent
 from contract.run_settings import RunSettings
 from jobs.run.manifest import Manifest, describe_run, steps
 from jobs.segments.refine import RefinementSummary
@@ -37,71 +38,80 @@ HISTORY = [
 ]
 
 
-def described(stage: str, in_service: float) -> dict[str, Any]:
+def training(stage: str) -> dict[str, Any]:
     return {
-        f"{stage}_training": {
-            "TrainingJobName": f"s-r-{stage}",
-            "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 2},
-            "AlgorithmSpecification": {"TrainingImage": stage},
-            "HyperParameters": {"feature_dim": "34"},
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/{stage}/model.tar.gz"},
-            "BillableTimeInSeconds": 23,
-        },
-        f"{stage}_endpoint": {
-            "EndpointName": f"s-r-{stage}",
-            "LastModifiedTime": (START + timedelta(seconds=in_service)).isoformat(),
-        },
-        f"{stage}_hosting_launch": {"instance_type": "ml.t2.medium"},
+        "TrainingJobName": f"s-r-{stage}",
+        "ResourceConfig": {"InstanceType": "ml.c4.xlarge", "InstanceCount": 2},
+        "AlgorithmSpecification": {"TrainingImage": stage},
+        "HyperParameters": {"feature_dim": "34"},
+        "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/{stage}/model.tar.gz"},
+        "BillableTimeInSeconds": 23,
     }
 
 
 REFINEMENT = RefinementSummary(sagemaker_msd=0.108, refined_msd=0.105, rows_moved=700, passes=2)
 
 
+def endpoint(stage: str, in_service: float) -> dict[str, Any]:
+    return {
+        "EndpointName": f"s-r-{stage}",
+        "LastModifiedTime": (START + timedelta(seconds=in_service)).isoformat(),
+    }
+
+
+def launched(stage: str) -> Launched:
+    return {"name": f"s-r-{stage}", "instance_type": "ml.t2.medium"}
+
+
 @pytest.fixture
 def manifest(settings: RunSettings) -> Manifest:
-    state = {
+    event: PublishEvent = {
         "run_id": "r",
         "input": {"bucket": "b", "key": "incoming/x.csv", "version_id": "v", "etag": "e", "size": 10},
         "execution": {"Id": "arn:e"},
-        **described("pca", 100),
-        **described("kmeans", 250),
+        "pca_training": training("pca"),
+        "pca_endpoint": endpoint("pca", 100),
+        "pca_hosting_launch": launched("pca"),
+        "kmeans_training": training("kmeans"),
+        "kmeans_endpoint": endpoint("kmeans", 250),
+        "kmeans_hosting_launch": launched("kmeans"),
+        "kmeans_artifacts": "s3://b/kmeans/model.tar.gz",
     }
-    return describe_run(state, sha256="00", refinement=REFINEMENT, history=HISTORY, settings=settings)
+    return describe_run(event, sha256="00", refinement=REFINEMENT, history=HISTORY, settings=settings)
 
 
 def test_the_refinement_is_reported_as_it_was_measured(manifest: Manifest) -> None:
     assert manifest["refinement"] == REFINEMENT
 
 
-def test_a_step_lasts_from_when_it_was_first_entered_to_when_it_was_last_left() -> None:
+def test_a_step_lasts_from_its_first_entry_to_its_last_exit() -> None:
     by_name = {step["name"]: step for step in steps(HISTORY)}
     assert list(by_name) == ["Prepare", "DescribePcaTraining", "TearDownPca", "TearDownKMeans", "Publish"]
     assert by_name["DescribePcaTraining"]["seconds"] == 12
 
 
-def test_the_step_that_writes_the_manifest_lasts_until_now() -> None:
+def test_a_step_that_still_runs_ends_with_the_last_event() -> None:
     assert steps(HISTORY)[-1]["seconds"] == 1
 
 
-def test_billable_seconds_count_every_instance(manifest: Manifest) -> None:
+def test_billable_seconds_are_summed_over_instances(manifest: Manifest) -> None:
     assert manifest["billable_training_seconds"] == 2 * 23 * 2
 
 
-def test_an_endpoint_costs_from_its_service_to_its_teardown(manifest: Manifest) -> None:
+def test_endpoint_seconds_run_from_in_service_to_the_start_of_the_teardown(manifest: Manifest) -> None:
     assert manifest["endpoints"][0]["seconds"] == 20
     assert manifest["endpoint_seconds"] == 20 + 50
 
 
-def test_the_manifest_says_what_was_read_and_what_served(manifest: Manifest) -> None:
-    document = manifest
-    assert document["input"] == {
+def test_the_manifest_names_the_csv_the_execution_and_what_it_used(manifest: Manifest) -> None:
+    assert manifest["input"] == {
         "uri": "s3://b/incoming/x.csv",
         "version_id": "v",
         "etag": "e",
         "bytes": 10,
         "sha256": "00",
     }
-    assert document["endpoints"][1]["instance_type"] == "ml.t2.medium"
-    assert document["training_jobs"][0]["name"] == "s-r-pca"
-    assert document["run_seconds"] == 303
+    assert manifest["execution"] == {"arn": "arn:e", "redrives": 0}
+    assert manifest["endpoints"][1]["instance_type"] == "ml.t2.medium"
+    assert manifest["training_jobs"][0]["name"] == "s-r-pca"
+    assert manifest["run_seconds"] == 303
