@@ -1,1 +1,1 @@
-"""SageMaker's formats: recordIO, MXNet's NDArray files, model artifacts, request bodies."""
+"""SageMaker's formats: recordIO, MXNet's NDArray files, model artifacts and request bodies."""

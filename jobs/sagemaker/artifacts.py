@@ -1,4 +1,4 @@
-"""Reading and writing the parameters of a built-in algorithm in SageMaker's model.tar.gz."""
+"""Reads and writes the parameters of a built-in algorithm in SageMaker's model.tar.gz."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ PARAMETERS_FILE = "model_algo-1"
 
 
 class ArtifactError(ValueError):
-    """A model.tar.gz that does not hold what the algorithm should have written."""
+    """The model.tar.gz does not contain what the algorithm writes."""
 
 
 def pack(arrays: Sequence[np.ndarray]) -> bytes:
@@ -36,13 +36,13 @@ def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:
     Parameters
     ----------
     artifact
-        A whole ``model.tar.gz``: a tar with ``model_algo-1``, an MXNet NDArray list file (KMeans' also
-        holds a ``state_<uuid>`` file, which is not used).
+        The content of ``model.tar.gz``: a gzipped tar that contains ``model_algo-1``, an MXNet NDArray list file. That
+        of KMeans also contains a file ``state_<uuid>``, which is not used.
 
     Raises
     ------
     ArtifactError
-        Not a gzipped tar, or no ``model_algo-1`` in it.
+        If `artifact` is not a gzipped tar or does not contain ``model_algo-1``.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(artifact), mode="r:gz") as tar:
@@ -52,4 +52,4 @@ def parameters(artifact: bytes) -> dict[str, np.ndarray] | list[np.ndarray]:
                     return load(content.read())
     except (tarfile.TarError, EOFError, OSError) as broken:
         raise ArtifactError(f"model.tar.gz is not a gzipped tar: {broken}") from broken
-    raise ArtifactError(f"model.tar.gz holds no {PARAMETERS_FILE}")
+    raise ArtifactError(f"model.tar.gz does not contain {PARAMETERS_FILE}")

@@ -1,10 +1,10 @@
-"""The error of bytes that are not in the format they should be in."""
+"""The error for bytes that are not in the expected format."""
 
 from typing import Self
 
 
 class FormatError(ValueError):
-    """Bytes that can't be read.
+    """The bytes are not in the expected format.
 
     Attributes
     ----------

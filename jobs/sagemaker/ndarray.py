@@ -1,10 +1,10 @@
-"""MXNet's NDArray list files, which SageMaker's PCA and k-means write as ``model_algo-1``.
+"""Reads and writes MXNet's NDArray list files, the format of ``model_algo-1`` in SageMaker's PCA and k-means models.
 
 All numbers are little-endian (mxnet 1.9.1, ``src/ndarray/ndarray.cc``)::
 
     file     u64 0x112, u64 0, u64 number of arrays, arrays, u64 number of names, names
-    name     u64 length, UTF-8; a list has no names, a dict one for each array
-    array    u32 0xF993FAC9, i32 storage type, shape, context, i32 type, values   (version 2, today's)
+    name     u64 length, UTF-8; a list has no names, a dict has one per array
+    array    u32 0xF993FAC9, i32 storage type, shape, context, i32 type, values   (version 2, the current one)
              u32 0xF993FAC8, shape, context, i32 type, values                     (version 1)
              u32 dimensions, u32 each, context, i32 type, values                  (before versions)
     shape    u32 dimensions, i64 each
@@ -24,7 +24,7 @@ from jobs.sagemaker.format_error import FormatError
 Array = NDArray[Any]
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
-"""MXNet's own NumPy type for bfloat16, which NumPy lacks: the raw upper half of a float32."""
+"""The NumPy type that MXNet uses for bfloat16, which NumPy does not have: the upper half of a float32."""
 
 _LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -43,14 +43,14 @@ _TYPES: dict[int, np.dtype[Any]] = {
     12: BFLOAT16,
 }
 _NUMBERS = {dtype: number for number, dtype in _TYPES.items()}
-_MAX_DIMENSIONS = 32  # what NumPy 1 can hold
+_MAX_DIMENSIONS = 32  # the limit of NumPy 1
 _SPARSE = {1: "row_sparse", 2: "csr"}
 
 _U32, _I32, _U64, _CONTEXT = Struct("<I"), Struct("<i"), Struct("<Q"), Struct("<ii")
 
 
 class NDArrayError(FormatError):
-    """The bytes are not an NDArray list that can be read."""
+    """The bytes are not an NDArray list file that can be read."""
 
 
 def load(data: bytes) -> dict[str, Array] | list[Array]:
@@ -59,25 +59,25 @@ def load(data: bytes) -> dict[str, Array] | list[Array]:
     Parameters
     ----------
     data
-        The whole file.
+        The content of the file.
 
     Returns
     -------
     dict or list
-        The arrays by name, or in order where the file has no names. They are read-only views of `data`.
+        The arrays by name, or in order if the file has no names. They are read-only views of `data`.
 
     Raises
     ------
     NDArrayError
-        When the file is truncated, corrupt, has bytes left over, or holds what is not read: sparse arrays,
-        arrays without dimensions, and version 3, which MXNet itself reads only under ``np_shape``.
+        If the file is truncated or corrupt, has bytes after its end, or contains what is not supported: sparse arrays,
+        arrays without dimensions, and version 3, which MXNet itself reads only with ``np_shape``.
     """
     reader = _Reader(data)
     magic = reader.number(_U64, "the file's magic number")
     if magic != _LIST_MAGIC:
         raise NDArrayError(0, f"magic number {magic:#x}; expected {_LIST_MAGIC:#x}")
     reader.number(_U64, "the reserved word")
-    # No list is allocated by these counts: a corrupt one runs into the end of the file first.
+    # Nothing is allocated by these counts, so reading ends at the end of the file even if a count is corrupt.
     arrays = [reader.array() for _ in range(reader.number(_U64, "the number of arrays"))]
     at = reader.at
     count = reader.number(_U64, "the number of names")
@@ -85,7 +85,7 @@ def load(data: bytes) -> dict[str, Array] | list[Array]:
         raise NDArrayError(at, f"{count} names for {len(arrays)} arrays")
     names = [reader.name() for _ in range(count)]
     if reader.at != len(data):
-        raise NDArrayError(reader.at, f"{len(data) - reader.at} bytes are left over")
+        raise NDArrayError(reader.at, f"{len(data) - reader.at} bytes follow the end of the list")
     return dict(zip(names, arrays, strict=True)) if names else arrays
 
 
@@ -95,18 +95,18 @@ def save(arrays: Mapping[str, Array] | Sequence[Array]) -> bytes:
     Parameters
     ----------
     arrays
-        By name, or in order. At least one dimension each; bool, float16, float32, float64, uint8, int8,
-        int32, int64 or `BFLOAT16`.
+        By name, or in order. Each has at least one dimension, and its type is bool, float16, float32, float64, uint8,
+        int8, int32, int64 or `BFLOAT16`.
 
     Returns
     -------
     bytes
-        Version 2, device CPU 0.
+        A file of version 2, with device CPU 0.
 
     Raises
     ------
     ValueError
-        When an array has no dimension or a type that MXNet lacks.
+        If an array has no dimension or a type that MXNet does not have.
     """
     names = list(arrays) if isinstance(arrays, Mapping) else []
     values = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
@@ -125,7 +125,7 @@ def _array_parts(array: Array, name: str) -> list[bytes]:
     if dtype not in _NUMBERS:
         raise ValueError(f"{name} has type {array.dtype}; expected one of {', '.join(map(str, _NUMBERS))}")
     if not array.ndim:
-        raise ValueError(f"{name} has no dimension; MXNet writes such an array but cannot read it: use shape (1,)")
+        raise ValueError(f"{name} has no dimension; MXNet cannot read such an array: use shape (1,)")
     return [
         _U32.pack(_V2),
         _I32.pack(_DENSE),
@@ -143,7 +143,7 @@ class _Reader:
         self.at = 0
 
     def take(self, size: int, what: str) -> int:
-        """Step over `size` bytes and return where they start."""
+        """Advance by `size` bytes and return the position of the first."""
         start = self.at
         if start + size > len(self.data):
             raise NDArrayError(start, f"{what} is cut off: {len(self.data) - start} of {size} bytes")
@@ -166,7 +166,7 @@ class _Reader:
         start = self.at
         magic = self.number(_U32, "an array's magic number")
         if magic == _V3:
-            raise NDArrayError(start, "an array saved under np_shape (version 3); MXNet reads it only there too")
+            raise NDArrayError(start, "an array of version 3, saved under np_shape; expected version 1 or 2")
         if magic == _V2:
             storage = self.number(_I32, "an array's storage type")
             if storage != _DENSE:
@@ -182,8 +182,8 @@ class _Reader:
         values = self.take(size * dtype.itemsize, f"an array of {size} {dtype}")
         try:
             return np.frombuffer(self.data, dtype, size, values).reshape(shape)
-        except ValueError as error:  # an empty array of an extent that NumPy cannot hold
-            raise NDArrayError(start, f"shape {shape} cannot be held") from error
+        except ValueError as error:  # an empty array with a dimension that is too large for NumPy
+            raise NDArrayError(start, f"shape {shape} is too large for NumPy") from error
 
     def shape(self, legacy_dimensions: int | None) -> tuple[int, ...]:
         start = self.at

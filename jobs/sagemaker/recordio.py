@@ -1,14 +1,14 @@
-"""SageMaker's recordIO-protobuf, framed and parsed as whole matrices instead of row by row.
+"""Reads and writes SageMaker's recordIO-protobuf as whole matrices instead of row by row.
 
-A record is framed as MXNet's recordIO frames it: uint32 magic ``0xCED7230A``, uint32 payload length, payload,
-zeros up to a multiple of four; all little-endian. The payload is the protobuf message that SageMaker's guide
-gives under "Common data formats for training"::
+Each record has the frame of MXNet's recordIO: the uint32 magic number ``0xCED7230A``, the uint32 length of the
+payload, the payload, and zeros up to a multiple of four bytes; all numbers are little-endian. The payload is the
+protobuf message that SageMaker's developer guide defines under "Common data formats for training"::
 
     Record {map<string, Value> features = 1, label = 2; uid = 3; metadata = 4; configuration = 5}
     Value  {oneof {Float32Tensor = 2; Float64Tensor = 3; Int32Tensor = 7; Bytes = 9}}
     Tensor {repeated values = 1; repeated uint64 keys = 2; repeated uint64 shape = 3}, all packed
 
-Rows of equally many floats have the same frame but for their values, so one frame serves a whole matrix.
+The records of a matrix of floats differ only in their values, so one frame is built and copied for all rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,68 +41,68 @@ _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _VARINT_MAX_BYTES = 10
 _INT32_SIGN = 1 << 31
 
-# A vector however short: one component is still an n x 1 projection.
+# Labels that are vectors even if they have one element: with one component, a projection is still n x 1.
 _VECTOR_LABELS = frozenset({"projection"})
-# A sparse record names its own width: a corrupt one must not allocate the machine away.
+# A sparse record states its own width. This limit keeps a corrupt one from exhausting the memory.
 _MAX_EXPANDED_BYTES = 1 << 31
 
 
 class RecordIOError(FormatError):
-    """The bytes are not recordIO-protobuf that can be read."""
+    """The bytes are not valid recordIO-protobuf."""
 
 
 def encode(matrix: Array, labels: Array | None = None) -> bytes:
-    """Write one record a row, as the SageMaker SDK 2's ``write_numpy_to_dense_tensor`` does, byte for byte.
+    """Write one record per row, as the SageMaker SDK 2's ``write_numpy_to_dense_tensor`` does, byte for byte.
 
     Parameters
     ----------
     matrix
         Rows by columns; float32, float64, or int64/int32 (both become Int32Tensor, as in the SDK).
     labels
-        One number a row, of the same types; becomes the label ``values``.
+        One number per row, of the same types; written as the label ``values``.
 
     Returns
     -------
     bytes
-        Empty for a matrix without rows.
+        Empty if the matrix has no rows.
 
     Raises
     ------
     ValueError
-        When the shape or type is another, or an integer does not fit 32 bits.
+        If the shape or the type is not supported, or an integer does not fit into 32 bits.
     """
     if matrix.ndim != 2:
         raise ValueError(f"matrix has {matrix.ndim} dimensions; expected rows by columns")
     columns = [_pack(_FEATURES, "values", matrix)]
     if labels is not None:
         if labels.shape != matrix.shape[:1]:
-            raise ValueError(f"labels have shape {labels.shape}; expected {matrix.shape[:1]}, one a row")
+            raise ValueError(f"labels have shape {labels.shape}; expected {matrix.shape[:1]}, one per row")
         columns.append(_pack(_LABEL, "values", labels))
     return _frame_rows(columns, len(matrix))
 
 
 def encode_labels(labels: Mapping[str, Array]) -> bytes:
-    """Write one record a row that has labels only: the answer of a SageMaker endpoint.
+    """Write one record per row with labels only, as a SageMaker endpoint responds.
 
     Parameters
     ----------
     labels
-        For each label's name one value a row (n) or one vector a row (n x c); types as in `encode`.
+        For each label's name, one value per row (shape n) or one vector per row (n x c); types as in `encode`.
 
     Returns
     -------
     bytes
-        What PCA (``projection``) and k-means (``closest_cluster``, ``distance_to_cluster``) answer with
+        The response of PCA (``projection``) or k-means (``closest_cluster``, ``distance_to_cluster``) to a request with
         ``Accept: application/x-recordio-protobuf``.
 
     Raises
     ------
     ValueError
-        When there is no label, their lengths differ, or a shape or type is another.
+        If there is no label, the lengths differ, or a shape or a type is not supported.
     """
     lengths = {name: len(values) for name, values in labels.items()}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"labels must have the same number of rows each; got {lengths}")
+        raise ValueError(f"labels must all have the same number of rows; got {lengths}")
     columns = [_pack(_LABEL, name, values) for name, values in labels.items()]
     return _frame_rows(columns, next(iter(lengths.values())))
 
@@ -113,43 +113,41 @@ def decode(data: Bytes) -> Array:
     Parameters
     ----------
     data
-        Whole recordIO. Records of equally many floats are read at once; any other valid protobuf encoding
-        (unpacked values, unknown fields, integers, sparse rows with keys) is read record by record.
+        A complete recordIO file. Records with the same number of floats are read at once. Any other valid protobuf
+        encoding (unpacked values, unknown fields, integers, sparse rows with keys) is read record by record.
 
     Returns
     -------
     ndarray
-        n x columns; float32, float64 or int32 by the records' tensor type. Sparse rows are expanded.
+        n x columns; float32, float64 or int32, depending on the tensor type of the records. Sparse rows are expanded.
 
     Raises
     ------
     RecordIOError
-        When the data is empty, truncated or corrupt, a record lacks ``values``, or records differ in width or
-        type.
+        If the data is empty, truncated or corrupt, a record has no ``values``, or records differ in width or type.
     """
     return _read(data, [(_FEATURES, "values")])[0]
 
 
 def decode_labels(data: Bytes, *names: str) -> dict[str, Array]:
-    """Read labels of every record, such as an endpoint's answers.
+    """Read labels of every record, such as those in the response of an endpoint.
 
     Parameters
     ----------
     data
-        Whole recordIO.
+        A complete recordIO file.
     names
-        The labels to read; by default all that the first record has. The SDK names a training label
-        ``values``.
+        The labels to read; by default, all labels of the first record. The SDK names a training label ``values``.
 
     Returns
     -------
     dict
-        For each name n values where each record has one, else n x c; ``projection`` is always n x c.
+        For each name, n values if each record has one value, else n x c; ``projection`` is always n x c.
 
     Raises
     ------
     RecordIOError
-        As `decode`.
+        As for `decode`.
     """
     if not names:
         start, stop, _ = _frame(data, 0)
@@ -162,24 +160,24 @@ def decode_labels(data: Bytes, *names: str) -> dict[str, Array]:
 
 
 def frame_bytes(columns: int, dtype: Any = np.float32) -> int:
-    """Bytes that one row of floats takes, frame and padding included.
+    """Return the number of bytes of one row of floats, including the frame and its padding.
 
     Parameters
     ----------
     columns
-        Values in the row.
+        Number of values in the row.
     dtype
-        float32 or float64: integers have no fixed size.
+        float32 or float64; integers have no fixed size.
 
     Returns
     -------
     int
-        For example 164 for 34 float32.
+        For example, 164 for 34 values of float32.
 
     Raises
     ------
     ValueError
-        When the type is another.
+        If the type is not a float type.
     """
     tensor = _tensor_of(np.dtype(dtype))
     if tensor == _INT32:
@@ -193,13 +191,13 @@ def frame_bytes(columns: int, dtype: Any = np.float32) -> int:
 
 
 class _Column(NamedTuple):
-    """One tensor of every record, packed as protobuf packs it."""
+    """The same tensor of all records, in protobuf's packed encoding."""
 
     kind: int
     name: str
     tensor: int
-    data: NDArray[np.uint8]  # all rows' bytes, one after the other
-    lengths: NDArray[np.int64]  # bytes of each row
+    data: NDArray[np.uint8]  # the bytes of all rows, one after the other
+    lengths: NDArray[np.int64]  # number of bytes of each row
 
 
 def _tensor_of(dtype: np.dtype[Any]) -> int:
@@ -212,7 +210,7 @@ def _tensor_of(dtype: np.dtype[Any]) -> int:
 
 def _pack(kind: int, name: str, values: Array) -> _Column:
     if values.ndim not in (1, 2):
-        raise ValueError(f"{name} has {values.ndim} dimensions; expected one value or one vector a row")
+        raise ValueError(f"{name} has {values.ndim} dimensions; expected one value or one vector per row")
     rows = len(values)
     columns = 1 if values.ndim == 1 else values.shape[1]
     tensor = _tensor_of(values.dtype)
@@ -226,8 +224,8 @@ def _pack(kind: int, name: str, values: Array) -> _Column:
 
 def _write_varints(values: Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if values.size and (values.min() < -_INT32_SIGN or values.max() >= _INT32_SIGN):
-        raise ValueError(f"integers from {values.min()} to {values.max()} do not fit 32 bits")
-    # Protobuf sign-extends a negative int32 to 64 bits: always ten bytes.
+        raise ValueError(f"integers from {values.min()} to {values.max()} do not fit into 32 bits")
+    # Protobuf sign-extends a negative int32 to 64 bits, so it always takes ten bytes.
     unsigned = values.astype(np.int64).view(np.uint64)
     groups = unsigned[:, None] >> (np.arange(_VARINT_MAX_BYTES, dtype=np.uint64) * np.uint64(7))
     used = groups > 0
@@ -252,7 +250,7 @@ def _delimited(number: int, length: int) -> bytes:
 
 
 def _entry_prefix(kind: int, name: str, tensor: int, length: int) -> bytes:
-    """Everything of a map entry that stands before its `length` bytes of packed values, which end it."""
+    """Return the part of a map entry before its packed values; the entry ends with these `length` bytes."""
     key = name.encode()
     prefix = _delimited(_VALUES, length) if length else b""
     prefix = _delimited(tensor, len(prefix) + length) + prefix
@@ -278,7 +276,7 @@ def _frame_rows(columns: list[_Column], rows: int) -> bytes:
     starts = np.cumsum(sizes[shape_of_row]) - sizes[shape_of_row]
     total = int(sizes[shape_of_row].sum())
 
-    # BytesIO hands its buffer over as bytes without a copy; a second 16 MB would cost more than the framing.
+    # BytesIO returns its buffer as bytes without copying it; copying 16 MB would take longer than the framing.
     out = BytesIO()
     out.seek(total - 1)
     out.write(b"\0")
@@ -297,20 +295,20 @@ def _frame_rows(columns: list[_Column], rows: int) -> bytes:
                 ]
                 _fill(frames, payloads[index], prefixes[index], values)
                 whole[starts[chosen, None] + np.arange(sizes[index])] = frames
-        del whole  # a buffer in use cannot be released
+        del whole  # the buffer cannot be released while an array uses it
     return out.getvalue()
 
 
 def _distinct(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct rows, and for each row which of them it is."""
+    """Return the distinct rows, and for each row the index of its distinct row."""
     if (lengths == lengths[0]).all():
         return lengths[:1], np.zeros(len(lengths), np.int64)
     shapes, inverse = np.unique(lengths, axis=0, return_inverse=True)
-    return shapes, inverse.reshape(-1)  # numpy 2.0 keeps a second axis
+    return shapes, inverse.reshape(-1)  # NumPy 2.0 returns two dimensions
 
 
 def _fill(frames: NDArray[np.uint8], payload: int, prefixes: list[bytes], values: list[NDArray[np.uint8]]) -> None:
-    """Write head, prefixes and values into zeroed frames of one size."""
+    """Write the head, the prefixes and the values into frames of equal size, which hold zeros."""
     literal = _HEAD.pack(_MAGIC, payload)
     at = 0
     for prefix, packed in zip(prefixes, values, strict=True):
@@ -327,7 +325,7 @@ def _fill(frames: NDArray[np.uint8], payload: int, prefixes: list[bytes], values
 
 @dataclass
 class _Tensor:
-    """Where one tensor's numbers lie in the data: protobuf may scatter them over many spans."""
+    """The positions of one tensor's numbers in the data; protobuf may split them into many spans."""
 
     type: int = 0
     values: list[tuple[int, int]] = field(default_factory=list)
@@ -352,7 +350,7 @@ def _read(data: Bytes, wanted: list[tuple[int, str]]) -> list[Array]:
 
 
 def _is_plain(tensor: _Tensor) -> bool:
-    """Whether the tensor is one span of whole floats, so that every record can have it at the same place."""
+    """Return whether the tensor is one span of floats, which every record can have at the same position."""
     return (
         tensor.type in _FLOATS
         and len(tensor.values) == 1
@@ -415,18 +413,18 @@ def _vector(data: Bytes, tensor: _Tensor, offset: int) -> Array:
     else:
         dtype = _FLOATS[tensor.type]
         if len(raw) % dtype.itemsize:
-            raise RecordIOError(offset, f"{len(raw)} bytes of values are no whole number of {dtype}")
+            raise RecordIOError(offset, f"{len(raw)} bytes of values are not a multiple of the size of {dtype}")
         values = np.frombuffer(raw, dtype)
     if not tensor.shape:
         if tensor.keys:
-            raise RecordIOError(offset, "a sparse tensor without shape")
+            raise RecordIOError(offset, "a sparse tensor has no shape")
         return values
     width = 1
     for extent in _read_varints(_joined(data, tensor.shape), offset):
         width *= int(extent)
     if width * values.itemsize > _MAX_EXPANDED_BYTES:
-        raise RecordIOError(offset, f"a tensor of {width} values; at most {_MAX_EXPANDED_BYTES} bytes are read")
-    # The SDK writes an all-zero sparse row as a shape alone.
+        raise RecordIOError(offset, f"a tensor has {width} values; at most {_MAX_EXPANDED_BYTES} bytes can be read")
+    # The SDK writes a sparse row without non-zero values as a shape only.
     if not tensor.keys and values.size == width and width:
         return values
     keys = _read_varints(_joined(data, tensor.keys), offset)
@@ -444,7 +442,7 @@ def _joined(data: Bytes, spans: list[tuple[int, int]]) -> bytes:
 
 
 def _read_varints(raw: bytes, offset: int) -> NDArray[np.uint64]:
-    """Read packed varints; `offset` is only for the message."""
+    """Read packed varints; `offset` is used only in error messages."""
     octets = np.frombuffer(raw, np.uint8)
     if not octets.size:
         return np.zeros(0, np.uint64)
@@ -495,11 +493,11 @@ def _merge_value(data: Bytes, start: int, stop: int, tensor: _Tensor) -> None:
     for number, wire, a, b in _fields(data, start, stop):
         if wire != _DELIMITED:
             continue
-        if number != tensor.type:  # a oneof: the last type that appears holds
+        if number != tensor.type:  # in a oneof, the last type in the message is valid
             tensor.type, tensor.values, tensor.keys, tensor.shape = number, [], [], []
         if number not in (*_FLOATS, _INT32):
             continue
-        # Packed or not, the numbers' bytes are the same; only the field's tag repeats.
+        # Unpacked numbers have the same bytes as packed ones; only the field's tag is repeated before each.
         wires = {_FLOAT32: _FIXED32, _FLOAT64: _FIXED64, _INT32: _VARINT}
         for part, inner, c, d in _fields(data, a, b):
             if part == _VALUES and inner in (_DELIMITED, wires[number]):
@@ -511,7 +509,7 @@ def _merge_value(data: Bytes, start: int, stop: int, tensor: _Tensor) -> None:
 
 
 def _fields(data: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number, wire type, and where the content starts and stops, of each field of a message."""
+    """Yield the number, the wire type, and the start and stop of the content of each field of a message."""
     at = start
     while at < stop:
         tag, content = _read_varint(data, at, stop)
@@ -528,7 +526,7 @@ def _fields(data: Bytes, start: int, stop: int) -> Iterator[tuple[int, int, int,
         else:
             raise RecordIOError(at, f"field {number} has wire type {wire}, which SageMaker's records do not use")
         if not number:
-            raise RecordIOError(at, "a field numbered 0")
+            raise RecordIOError(at, "a field has the number 0")
         if end > stop:
             raise RecordIOError(at, f"field {number} ends {end - stop} bytes past its message")
         yield number, wire, content, end

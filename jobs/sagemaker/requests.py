@@ -1,7 +1,7 @@
-"""The bodies of the SageMaker requests that a run makes.
+"""Builds the bodies of the SageMaker requests that a run makes.
 
-Field names, limits and hyperparameters are those of the SageMaker API reference and of the PCA and K-Means algorithm
-pages of its developer guide; every body is checked against botocore's service model in the tests.
+Field names, limits and hyperparameters are those of the SageMaker API reference and of the pages about PCA and K-Means
+in its developer guide. The tests validate every body with botocore's service model.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ _VARIANT = "AllTraffic"
 
 
 def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, str]]:
-    """Return the tags by which the janitor knows a run's resources."""
+    """Return the tags by which the janitor recognizes the resources of a run."""
     return [
         {"Key": STACK_TAG, "Value": deployment_id},
         {"Key": RUN_TAG, "Value": run_id},
@@ -27,16 +27,16 @@ def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, 
 def hyperparameters(
     settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: Clusters
 ) -> dict[str, str]:
-    """Return a stage's hyperparameters, all strings as the API wants them.
+    """Return a stage's hyperparameters, as strings, which the API requires.
 
     Parameters
     ----------
     rows
-        Training rows; PCA's mini-batch may not be larger than one instance's share.
+        Number of training rows; a mini-batch of PCA cannot have more rows than one instance receives.
     features
-        The dimension of a row.
+        Number of values in a row.
     clusters
-        k, for the k-means stage, to which ``auto`` never comes: the chosen number has replaced it.
+        k of the k-means stage. It is never ``auto`` there: the number that was chosen has replaced it.
     """
     if stage == "pca":
         per_instance = max(1, rows // settings.training_instance_count)
@@ -48,7 +48,7 @@ def hyperparameters(
     return {
         "feature_dim": str(features),
         "k": str(clusters),
-        # More passes than the default of one: a census is small, and an epoch of it costs milliseconds.
+        # The default is one epoch. A census is small, so that further epochs take only milliseconds.
         "epochs": "10",
         "init_method": "kmeans++",
         "eval_metrics": '["msd"]',
@@ -107,7 +107,7 @@ def training_job(
 
 
 def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str) -> dict[str, Any]:
-    """Return the body of CreateModel; `artifacts` is the S3 URI of a training job's model.tar.gz."""
+    """Return the body of CreateModel; `artifacts` is the S3 URI of the model.tar.gz of a training job."""
     return {
         "ModelName": resource_name(settings.deployment_id, run_id, stage),
         "PrimaryContainer": {"Image": settings.images[stage], "ModelDataUrl": artifacts},
@@ -119,7 +119,7 @@ def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: st
 def endpoint_config(
     settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, name: str, instance_type: str
 ) -> dict[str, Any]:
-    """Return the body of CreateEndpointConfig: one variant that takes all traffic."""
+    """Return the body of CreateEndpointConfig, with one variant that receives all traffic."""
     body: dict[str, Any] = {
         "EndpointConfigName": name,
         "ProductionVariants": [
@@ -139,7 +139,7 @@ def endpoint_config(
 
 
 def endpoint(settings: RunSettings, *, run_id: str, execution_arn: str, name: str) -> dict[str, Any]:
-    """Return the body of CreateEndpoint, whose config has the endpoint's own name."""
+    """Return the body of CreateEndpoint; the endpoint config has the same name as the endpoint."""
     return {
         "EndpointName": name,
         "EndpointConfigName": name,

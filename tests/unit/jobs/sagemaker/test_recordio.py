@@ -82,8 +82,8 @@ class TestWriting:
             (np.ones(3, np.float32), None, "matrix has 1 dimensions"),
             (np.ones((2, 2), np.uint8), None, "type is uint8; expected float32, float64, int32 or int64"),
             (np.ones((2, 2), np.float16), None, "type is float16"),
-            (np.array([[2**31]]), None, "do not fit 32 bits"),
-            (np.array([[-(2**31) - 1]]), None, "do not fit 32 bits"),
+            (np.array([[2**31]]), None, "do not fit into 32 bits"),
+            (np.array([[-(2**31) - 1]]), None, "do not fit into 32 bits"),
             (np.ones((2, 2)), np.ones(3), r"labels have shape \(3,\); expected \(2,\)"),
         ],
     )
@@ -145,18 +145,18 @@ class TestAnswers:
         assert decode_labels(data)["projection"].shape == (3, 1)
 
     def test_clusters_and_distances_are_a_number_a_row(self) -> None:
-        answer = {
+        response = {
             "closest_cluster": np.array([1, 0, 7], np.float32),
             "distance_to_cluster": np.array([0.5, 0.25, 3], np.float32),
         }
-        read = decode_labels(encode_labels(answer))
-        assert list(read) == list(answer)
-        for name, values in answer.items():
+        read = decode_labels(encode_labels(response))
+        assert list(read) == list(response)
+        for name, values in response.items():
             np.testing.assert_array_equal(read[name], values)
 
     def test_one_label_is_read_without_the_others(self) -> None:
-        answer = {"closest_cluster": np.zeros(2, np.float32), "distance_to_cluster": np.ones(2, np.float32)}
-        assert list(decode_labels(encode_labels(answer), "distance_to_cluster")) == ["distance_to_cluster"]
+        response = {"closest_cluster": np.zeros(2, np.float32), "distance_to_cluster": np.ones(2, np.float32)}
+        assert list(decode_labels(encode_labels(response), "distance_to_cluster")) == ["distance_to_cluster"]
 
     @pytest.mark.parametrize("labels", [{}, {"a": np.ones(2), "b": np.ones(3)}])
     def test_refuses_labels_of_unequal_length_or_none(self, labels: dict[str, Any]) -> None:
@@ -239,21 +239,21 @@ class TestRefusals:
             (framed(b"\x0a"), 9, "a number is cut off"),
             (framed(b"\x0a\x05"), 8, "field 1 ends 5 bytes past its message"),
             (framed(b"\x0b"), 8, "wire type 3"),
-            (framed(b"\x02\x00"), 8, "a field numbered 0"),
+            (framed(b"\x02\x00"), 8, "a field has the number 0"),
             (framed(b"\xff" * 11), 8, "longer than 10 bytes"),
             (framed(b""), 0, "record 0 has no feature 'values' of numbers"),
             (record(floats(1), tensor_type=9), 0, "record 0 has no feature 'values' of numbers"),
-            (record(message((1, b"\0" * 5))), 8, "5 bytes of values are no whole number of float32"),
+            (record(message((1, b"\0" * 5))), 8, "5 bytes of values are not a multiple of the size of float32"),
             (record(message((1, b"\x80")), tensor_type=7), 8, "a packed number is cut off"),
             (record(message((1, b"\xff" * 10 + b"\x01")), tensor_type=7), 8, "longer than 10 bytes"),
-            (record(message((1, floats(1)), (2, b"\0"))), 8, "a sparse tensor without shape"),
+            (record(message((1, floats(1)), (2, b"\0"))), 8, "a sparse tensor has no shape"),
             (record(message((1, floats(1)), (2, b"\0\1"), (3, b"\5"))), 8, "of 1 values has 2 keys"),
             (
                 record(message((1, floats(1)), (2, b"\5"), (3, b"\5"))),
                 8,
                 "key 5 is outside the tensor's shape",
             ),
-            (record(message((3, b"\xff" * 8 + b"\x01"))), 8, "a tensor of .* values; at most"),
+            (record(message((3, b"\xff" * 8 + b"\x01"))), 8, "a tensor has .* values; at most"),
         ],
     )
     def test_names_offset_and_reason(self, data: bytes, offset: int, reason: str) -> None:

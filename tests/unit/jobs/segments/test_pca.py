@@ -57,7 +57,7 @@ class TestReading:
             PcaModel.from_artifact(artifact(save([np.ones((8, 7))])))
 
     def test_an_artifact_without_parameters_is_refused(self, trained: dict[str, np.ndarray]) -> None:
-        with pytest.raises(ArtifactError, match="holds no model_algo-1"):
+        with pytest.raises(ArtifactError, match="does not contain model_algo-1"):
             PcaModel.from_artifact(artifact(save(trained), name="state_1"))
 
     def test_what_is_no_tar_is_refused(self) -> None:
