@@ -109,7 +109,9 @@ def test_an_unsupported_instance_type_is_a_validation_error(aws: Aws, impatient:
 
 
 def test_a_quota_of_instances_counts_what_runs(aws: Aws, impatient: Any, data: str) -> None:
-    aws.faults("TrainingJob:quota=ml.c4.xlarge/1", "TrainingJob@counted-1:slow=2", "Endpoint@counted:quota=1")
+    aws.faults(
+        "TrainingJob:quota=ml.c4.xlarge/1", "TrainingJob@counted-1:slow=2", "Endpoint@counted:quota=ml.m5.xlarge/1"
+    )
     aws.sagemaker.create_training_job(**aws.job_request("counted-1", "pca", data, PCA))
     with pytest.raises(ClientError, match="is 1 Instances, with current utilization of 1 Instances") as refused:
         impatient.create_training_job(**aws.job_request("counted-2", "pca", data, PCA))
@@ -119,8 +121,9 @@ def test_a_quota_of_instances_counts_what_runs(aws: Aws, impatient: Any, data: s
 
     artifact = aws.put_model("counted/model.tar.gz", [np.eye(3, 4)])
     with pytest.raises(ClientError, match="request delta of 2 Instances"):
-        aws.create_endpoint("counted-two", "kmeans", artifact, InitialInstanceCount=2)
-    aws.create_endpoint("counted-one", "kmeans", artifact)
+        aws.create_endpoint("counted-two", "kmeans", artifact, InitialInstanceCount=2, InstanceType="ml.m5.xlarge")
+    # A type that no other test uses: the endpoints that other tests left running count too.
+    aws.create_endpoint("counted-one", "kmeans", artifact, InstanceType="ml.m5.xlarge")
     aws.settled("counted-one")
     aws.sagemaker.delete_endpoint(EndpointName="counted-one")
 
