@@ -99,6 +99,11 @@ class RunParameters:
         "With `refine`: number of k-means++ starts on a sample of the rows that compete with SageMaker's centroids."
         " Ten are too few to find the same optimum every time.",
     )
+    stability_refits: Annotated[int, Limits(ge=2, le=1_000)] = setting(
+        100,
+        "Number of bootstrap refits that measure how stable each label is. Two fifths as many measure each number of"
+        " clusters beside the elbow. Fewer take less time and give coarser shares.",
+    )
     correct_shares: bool = setting(
         False,
         "Whether a CSV whose percentages all lost their decimal point, so that 12.3 became 123, is corrected and"

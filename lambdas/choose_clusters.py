@@ -18,6 +18,7 @@ def handler(event: ChooseClustersEvent, _context: Any) -> ChosenClusters:
     """Write elbow.json and return the number of clusters to train with."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     fixed = settings().clusters
-    curve = elbow(read_sample(files, results), sorted({*AUTO_CLUSTERS} | ({fixed} if fixed != "auto" else set())))
+    ks = sorted({*AUTO_CLUSTERS} | ({fixed} if fixed != "auto" else set()))
+    curve = elbow(read_sample(files, results), ks, refits=max(2, settings().stability_refits * 2 // 5))
     results.write(files.elbow, json.dumps([asdict(point) for point in curve]).encode(), "application/json")
     return {"clusters": choose_k(curve) if fixed == "auto" else fixed}

@@ -16,6 +16,6 @@ def handler(event: StabilityEvent, _context: Any) -> Refitted:
     """Write stability.npz: the refits that Label applies to every row, and the measures that Publish reports."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     centroids = centroids_from_artifact(read_uri(event["artifacts"]))
-    stability = Stability.of(read_sample(files, results), centroids)
+    stability = Stability.of(read_sample(files, results), centroids, refits=settings().stability_refits)
     results.write(files.stability, stability.to_bytes(), expires=True)
     return {"refits": len(stability.refits)}

@@ -17,7 +17,7 @@ STEADINESS = 0.05
 """How much lower an adjusted Rand index has to be to count as less steady: twice its standard error, or more."""
 
 _RESTARTS = 10
-_REFITS = 40
+CURVE_REFITS = 40
 _REFIT_STARTS = 3
 _SILHOUETTE_ROWS = 2_048
 _NEIGHBOURS = 2
@@ -43,14 +43,14 @@ class ElbowPoint:
     silhouette: float | None
 
 
-def elbow(points: np.ndarray, ks: Iterable[int], *, seed: int = SEED) -> list[ElbowPoint]:
+def elbow(points: np.ndarray, ks: Iterable[int], *, refits: int = CURVE_REFITS, seed: int = SEED) -> list[ElbowPoint]:
     """Cluster the first CURVE_ROWS of the points (n, c) by each of `ks`, and measure the result.
 
-    A k above the number of distinct points is left out.
+    `refits` bootstrap refits measure how steady each k is. A k above the number of distinct points is left out.
     """
     rows = np.asarray(points[:CURVE_ROWS], dtype=np.float64)
     distinct = len(np.unique(rows, axis=0))
-    return [_measure(rows, k, seed) for k in ks if k <= distinct]
+    return [_measure(rows, k, refits, seed) for k in ks if k <= distinct]
 
 
 def choose_k(curve: Sequence[ElbowPoint]) -> int:
@@ -83,11 +83,11 @@ def steadier_neighbour(curve: Sequence[ElbowPoint], k: int) -> ElbowPoint | None
     return best if best.adjusted_rand > own.adjusted_rand + STEADINESS else None
 
 
-def _measure(rows: np.ndarray, k: int, seed: int) -> ElbowPoint:
+def _measure(rows: np.ndarray, k: int, refits: int, seed: int) -> ElbowPoint:
     centroids = fresh_start(rows, k, restarts=_RESTARTS, seed=seed)
     labels, squared = nearest(rows, centroids)
-    refits = bootstrap(rows, k, refits=_REFITS, starts=_REFIT_STARTS, seed=seed)
-    indices = [adjusted_rand(contingency(labels, nearest(rows, refit)[0], k)) for refit in refits]
+    refitted = bootstrap(rows, k, refits=refits, starts=_REFIT_STARTS, seed=seed)
+    indices = [adjusted_rand(contingency(labels, nearest(rows, refit)[0], k)) for refit in refitted]
     return ElbowPoint(k, float(np.sqrt(squared).mean()), float(np.mean(indices)), _silhouette(rows, labels))
 
 
