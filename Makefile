@@ -128,11 +128,12 @@ mutants: setup $(MUTANTS)/.ready ## How many small faults in jobs, contract and 
 	@$(MUTANTS)/bin/python -m tools.mutants
 
 nightly: test mutants ## What takes too long for every change
+	@$(BIN)/pytest --durations 6 tests/nightly
 	@$(MAKE) --no-print-directory coverage ALL=1
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 --ignore tests/conformance $(addprefix --ignore ,$(CROWDED))
+	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 $(addprefix --ignore tests/,conformance nightly) $(addprefix --ignore ,$(CROWDED))
 	@$(BIN)/pytest --durations 6 $(CROWDED)
 
 synth: $(RUN) ## Synthesize the template into cdk.out
