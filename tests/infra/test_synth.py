@@ -93,11 +93,10 @@ def test_every_handler_can_be_imported_from_the_pruned_layers(tmp_path: Path) ->
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for layer in ("base", "science"):
         bundle_layer(layer, tmp_path / layer, python_version=version)
-    handlers = [file.stem for file in (ROOT / "lambdas").glob("*.py") if "def handler" in file.read_text()]
+    handlers = [file.stem for file in (ROOT / "lambdas").glob("[!_]*.py")]
     paths = [str(tmp_path / "base" / "python"), str(tmp_path / "science" / "python"), str(ROOT)]
-    code = f"import sys; sys.path += {paths}\n" + "\n".join(f"import lambdas.{name}" for name in handlers)
+    code = f"import sys; sys.path += {paths}\n" + "\n".join(f"from lambdas.{name} import handler" for name in handlers)
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, env={"AWS_REGION": "us-east-1"})
-    assert len(handlers) == 11
 
 
 def test_a_layer_that_has_grown_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

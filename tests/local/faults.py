@@ -173,12 +173,14 @@ def _launches() -> Iterator[Case]:
     yield from _every("CreateModel", create)
     yield from _every("CreateEndpointConfig", create)
     yield from _every("CreateEndpoint", create | limit | {f"quota={HOSTING_TYPE}": None, "slow=1": None})
-    # A launcher looks whether there is something already.
+    # A launcher first checks whether the resource exists already.
     yield from _every("DescribeTrainingJob", _READ)
     yield from _every("DescribeEndpoint", _READ)
-    # Where there is, it asks whose it is, and an endpoint's config for the instance type.
+    # If there is one, the launcher reads its tags to see which run owns it, and the endpoint's config for its type.
     yield from _every("ListTags", _READ, given=("TrainingJob:capacity*1",))
     yield from _every("DescribeEndpointConfig", _READ, given=("Endpoint:capacity*1",))
+    # A create request whose response was lost finds the name taken when it is sent again.
+    yield from _every("DescribeModel", _READ, given=("CreateModel:lost*1",))
 
 
 def _waits() -> Iterator[Case]:

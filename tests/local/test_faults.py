@@ -43,8 +43,7 @@ def test_the_run_ends_as_it_must_with_nothing_left(outcomes: dict[str, Outcome],
 def test_every_operation_that_runs_call_is_struck(outcomes: dict[str, Outcome], runs: Runs) -> None:
     """The matrix ran every kind of success and failure: what it called is what the stack uses."""
     struck = {case.operation for case in MATRIX}
-    # DescribeModel is called only after a model's name was found taken: tests/local/test_name_taken.py covers it.
-    assert runs.operations() - struck <= {"DescribeModel"}
+    assert runs.operations() - struck == set()
 
 
 def test_nothing_at_all_is_left_in_sagemaker(outcomes: dict[str, Outcome], runs: Runs) -> None:
