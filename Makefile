@@ -23,7 +23,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
-	bench stability audit docs format clean coverage mutants nightly
+	bench stability audit docs format clean coverage mutants nightly rooms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ lint: setup ## ruff, mypy, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+rooms: setup ## Which folders import which; a circle of imports is an error
+	@$(BIN)/python -m tools.rooms
 
 format: setup ## Format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
