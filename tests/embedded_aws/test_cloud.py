@@ -32,7 +32,7 @@ def is_gone(processes: list[psutil.Process]) -> bool:
     return not [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_it_speaks_tls_under_a_certificate_of_its_own(cloud: Cloud) -> None:
+def test_it_uses_tls_with_a_certificate_of_its_own(cloud: Cloud) -> None:
     assert cloud.endpoint_url.startswith("https://127.0.0.1:")
     with pytest.raises(SSLError):
         cloud.client("s3", verify=True).list_buckets()
@@ -85,7 +85,7 @@ def test_a_second_one_in_the_same_directory_is_refused(cloud: Cloud) -> None:
         Cloud.start(cloud.directory)
 
 
-def test_a_busy_port_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -98,10 +98,10 @@ def test_a_busy_port_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None
     )
 
 
-def test_a_server_that_dies_on_start_is_told_with_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(CloudError, match=r"ended on start: .*pace 'nonsense'") as told:
+def test_a_server_that_ends_on_start_is_reported_with_its_last_output(tmp_path: Path) -> None:
+    with pytest.raises(CloudError, match=r"ended on start: .*pace 'nonsense'") as raised:
         Cloud.start(tmp_path, pace="nonsense")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_stopping_ends_every_process_it_has_started(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_it_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Pa
     eventually(lambda: is_gone(family(pid)))
 
 
-def test_a_detached_one_outlives_its_starter_and_is_stopped_by_whoever_finds_it(tmp_path: Path) -> None:
+def test_a_detached_one_outlives_the_process_that_started_it_and_can_be_stopped_by_another(tmp_path: Path) -> None:
     code = f"""
         import sys
         sys.path.insert(0, {os.getcwd()!r})
@@ -147,7 +147,7 @@ def test_a_detached_one_outlives_its_starter_and_is_stopped_by_whoever_finds_it(
     eventually(lambda: is_gone(processes))
 
 
-def test_without_iam_everyone_may_do_everything(tmp_path: Path) -> None:
+def test_without_iam_every_request_is_allowed(tmp_path: Path) -> None:
     with Cloud.start(tmp_path, auth=False) as cloud:
         workshop = Workshop(cloud)
         lists = "import boto3\ndef handler(event, context): return len(boto3.client('s3').list_buckets()['Buckets'])"

@@ -1,4 +1,4 @@
-"""Customer keys: who uses what a key encrypts needs the key's permissions too."""
+"""Customer keys: to use encrypted data, a caller also needs permissions on the key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def allow(actions: str | list[str], resource: str) -> Statement:
 
 @pytest.fixture
 def key(cloud: Cloud) -> str:
-    """A key whose policy leaves its use to IAM: its ARN."""
+    """The ARN of a key whose policy delegates its use to IAM."""
     return str(cloud.client("kms").create_key()["KeyMetadata"]["Arn"])
 
 

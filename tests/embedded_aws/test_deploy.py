@@ -1,4 +1,4 @@
-"""Putting a template into the embedded AWS."""
+"""Deploying a template into the embedded AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions struck in the middle of what they do."""
+"""Functions that are killed or time out while they work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written(cloud: Cloud, bucket: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["kill", "oom"])
-def test_a_function_is_killed_once_its_call_has_been_carried_out(
+def test_a_function_is_killed_after_its_call_has_been_carried_out(
     workshop: Workshop, cloud: Cloud, writer: tuple[str, str], kind: str
 ) -> None:
     function, bucket = writer
@@ -47,7 +47,7 @@ def test_a_function_is_killed_once_its_call_has_been_carried_out(
     assert workshop.invoke(function) == "done"
 
 
-def test_a_function_out_of_time_is_reported_so_without_waiting(
+def test_a_timed_out_function_is_reported_without_waiting(
     workshop: Workshop, cloud: Cloud, writer: tuple[str, str]
 ) -> None:
     function, _ = writer
@@ -58,9 +58,7 @@ def test_a_function_out_of_time_is_reported_so_without_waiting(
         assert error["errorMessage"].endswith("Task timed out after 10.00 seconds")
 
 
-def test_a_strike_that_had_no_occasion_does_not_count(
-    workshop: Workshop, cloud: Cloud, writer: tuple[str, str]
-) -> None:
+def test_a_fault_that_did_not_occur_is_not_counted(workshop: Workshop, cloud: Cloud, writer: tuple[str, str]) -> None:
     function, _ = writer
     cloud.request("PUT", "/_embedded/faults", [f"lambda.{function}:kill=4*1"])
     assert workshop.invoke(function) == "done"
@@ -76,6 +74,6 @@ def test_the_end_of_a_functions_name_is_enough(workshop: Workshop, cloud: Cloud,
 
 
 @pytest.mark.parametrize("fault", ["lambda.prepare:explode", "lambda.prepare:kill=soon", "lambda.prepare:kill=0"])
-def test_a_fault_that_cannot_be_is_refused(cloud: Cloud, fault: str) -> None:
+def test_a_fault_that_does_not_exist_is_refused(cloud: Cloud, fault: str) -> None:
     with pytest.raises(CloudError, match="lambda"):
         cloud.request("PUT", "/_embedded/faults", [fault])

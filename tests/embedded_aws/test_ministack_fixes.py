@@ -1,4 +1,4 @@
-"""What ministack does as AWS does, once it is fixed."""
+"""Behaviour of AWS that ministack has only with our fixes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def task(function: str, **rest: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded AWS whose Wait states last as long as they say, to the scale of its time."""
+    """An embedded AWS in which Wait states last as long as they say, scaled by its pace."""
     with Cloud.start(tmp_path_factory.mktemp("cloud"), longest_wait=math.inf) as running:
         yield running
 
@@ -197,7 +197,7 @@ class TestEndingExecutions:
         history = cloud.client("stepfunctions").get_execution_history(executionArn=ended["executionArn"])["events"]
         assert history[-1]["type"] == "ExecutionTimedOut"
 
-    def test_an_execution_over_its_time_limit_is_told_on_the_event_bus(
+    def test_an_execution_over_its_time_limit_is_announced_on_the_event_bus(
         self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
     ) -> None:
         machine = workshop.machine("Long", {"Long": wait(600)}, TimeoutSeconds=1)
@@ -215,7 +215,7 @@ class TestEndingExecutions:
         assert detail["executionArn"] == execution
         assert detail["redriveStatus"] == "REDRIVABLE"
 
-    def test_stopping_lets_no_further_state_start(self, workshop: Workshop, cloud: Cloud) -> None:
+    def test_no_further_state_starts_after_stopping(self, workshop: Workshop, cloud: Cloud) -> None:
         later = {"Wait": wait(25, Next="Later"), "Later": END}
         mapped = {
             "Type": "Map",
@@ -228,7 +228,7 @@ class TestEndingExecutions:
         eventually(lambda: workshop.entered(execution).count("Each") == 2)
         cloud.client("stepfunctions").stop_execution(executionArn=execution, error="Enough", cause="by hand")
         ended = workshop.end(execution)
-        # By the end of another execution that waits as long, the stopped one would have gone on.
+        # When another execution that waits equally long has ended, the stopped one would have continued.
         workshop.run(workshop.machine("Wait", {"Wait": wait(25, Next="Later"), "Later": END}))
         assert (ended["status"], ended["error"], ended["cause"]) == ("ABORTED", "Enough", "by hand")
         assert ended["stopDate"] >= ended["startDate"]
@@ -255,7 +255,7 @@ class TestEndingExecutions:
 
 
 class TestStartingExecutions:
-    def test_the_same_start_again_answers_the_running_execution(self, workshop: Workshop) -> None:
+    def test_starting_again_with_the_same_input_returns_the_running_execution(self, workshop: Workshop) -> None:
         machine = workshop.machine("Long", {"Long": wait(100)})
         first = workshop.start(machine, {"a": 1}, name="same")
         assert workshop.start(machine, {"a": 1}, name="same") == first
@@ -300,7 +300,7 @@ class TestRedriving:
         )
         return function, bucket
 
-    def test_a_failed_execution_goes_on_where_it_failed(
+    def test_a_redriven_execution_continues_where_it_failed(
         self, workshop: Workshop, cloud: Cloud, mended: tuple[str, str]
     ) -> None:
         function, bucket = mended
@@ -339,7 +339,9 @@ class TestRedriving:
         assert (first, sorted(branches)) == ("Both", ["Good", "Wait"])
         assert (failing, again, redriven) == ("Bad", "Both", "Bad")
 
-    def test_an_aborted_execution_goes_on_at_the_state_it_was_at(self, workshop: Workshop, cloud: Cloud) -> None:
+    def test_a_redriven_execution_continues_in_the_state_where_it_was_aborted(
+        self, workshop: Workshop, cloud: Cloud
+    ) -> None:
         states = cloud.client("stepfunctions")
         both = {
             "Type": "Parallel",
@@ -353,7 +355,7 @@ class TestRedriving:
         assert workshop.end(execution)["status"] == "SUCCEEDED"
         assert workshop.entered(execution) == ["Both", "A", "B", "Both", "B"]
 
-    def test_what_runs_or_has_succeeded_cannot_be_redriven(self, workshop: Workshop, cloud: Cloud) -> None:
+    def test_a_running_or_succeeded_execution_cannot_be_redriven(self, workshop: Workshop, cloud: Cloud) -> None:
         ended = workshop.run(workshop.machine("Short", {"Short": END}))
         assert ended["redriveStatus"] == "NOT_REDRIVABLE"
         with pytest.raises(ClientError, match="ExecutionNotRedrivable"):
@@ -370,12 +372,12 @@ class TestStates:
         ended = workshop.run(workshop.machine("Both", {"Both": both}))
         assert json.loads(ended["output"]) == [{"name": "A"}, {"name": "B"}]
 
-    def test_the_history_tells_of_states_within_branches(self, workshop: Workshop) -> None:
+    def test_the_history_includes_states_within_branches(self, workshop: Workshop) -> None:
         both = {"Type": "Parallel", "Branches": [branch("Inner", Inner=END)], "End": True}
         ended = workshop.run(workshop.machine("Outer", {"Outer": both}))
         assert workshop.entered(ended["executionArn"]) == ["Outer", "Inner"]
 
-    def test_a_path_that_leads_nowhere_fails_the_execution_past_any_catch(self, workshop: Workshop) -> None:
+    def test_a_path_that_does_not_exist_fails_the_execution_despite_a_catch(self, workshop: Workshop) -> None:
         catch = [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]
         inner = {"Type": "Pass", "Parameters": {"a.$": "$.missing"}, "End": True}
         outer = {"Type": "Parallel", "Branches": [branch("Inner", Inner=inner)], "Catch": catch, "End": True}
@@ -383,7 +385,7 @@ class TestStates:
         assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
         assert "$.missing" in ended["cause"]
 
-    def test_a_choice_may_ask_whether_a_path_leads_anywhere(self, workshop: Workshop) -> None:
+    def test_a_choice_can_test_whether_a_path_exists(self, workshop: Workshop) -> None:
         asks = {"Variable": "$.missing", "IsPresent": True, "Next": "No"}
         null = {"Variable": "$.null", "IsPresent": True, "Next": "Yes"}
         choice = {"Type": "Choice", "Choices": [asks, null], "Default": "No"}
@@ -429,7 +431,7 @@ def received(cloud: Cloud, queue: tuple[str, str], seconds: float = 10) -> dict[
 class TestEvents:
     @pytest.fixture
     def bucket(self, cloud: Cloud) -> str:
-        """A versioned bucket that tells the event bus."""
+        """A versioned bucket that sends its events to the event bus."""
         s3, name = cloud.client("s3"), f"told-{uuid.uuid4().hex[:8]}"
         s3.create_bucket(Bucket=name)
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -452,7 +454,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("key", ["incoming/a b+ü.csv", "plain.csv"])
     @pytest.mark.parametrize("body", [b"content", b""])
-    def test_a_created_object_is_told_with_its_version(
+    def test_the_event_of_a_created_object_has_its_version(
         self, cloud: Cloud, bucket: str, queue: tuple[str, str], key: str, body: bytes
     ) -> None:
         let_events_send(cloud, queue)
@@ -468,7 +470,9 @@ class TestEvents:
         assert told["version-id"] == put["VersionId"]
         assert told["sequencer"]
 
-    def test_an_object_in_parts_is_told_once_complete(self, cloud: Cloud, bucket: str, queue: tuple[str, str]) -> None:
+    def test_a_multipart_upload_sends_its_event_when_it_is_complete(
+        self, cloud: Cloud, bucket: str, queue: tuple[str, str]
+    ) -> None:
         let_events_send(cloud, queue)
         self.rule(cloud, bucket, {"Arn": queue[1]})
         s3, where = cloud.client("s3"), {"Bucket": bucket, "Key": "parts.csv"}
@@ -481,7 +485,7 @@ class TestEvents:
         assert detail["object"]["version-id"] == done["VersionId"]
         assert detail["object"]["size"] == 1000
 
-    def test_a_function_gets_events_only_if_its_policy_lets_the_rule_in(
+    def test_a_function_receives_events_only_if_its_policy_allows_the_rule(
         self, workshop: Workshop, cloud: Cloud, queue: tuple[str, str]
     ) -> None:
         function = workshop.function("def handler(event, context): print('got', event['source'])")
@@ -542,12 +546,12 @@ class TestObjects:
         with pytest.raises(ClientError, match="NoSuchKey"):
             s3.get_object(**where)
 
-    def test_a_version_that_never_was_is_refused(self, cloud: Cloud, where: dict[str, str]) -> None:
+    def test_a_version_that_never_existed_is_refused(self, cloud: Cloud, where: dict[str, str]) -> None:
         cloud.client("s3").put_object(**where, Body=b"first")
         with pytest.raises(ClientError, match=r"NoSuchVersion|InvalidArgument"):
             cloud.client("s3").get_object(**where, VersionId="null-and-void")
 
-    def test_if_match_binds(self, cloud: Cloud, where: dict[str, str]) -> None:
+    def test_if_match_is_enforced(self, cloud: Cloud, where: dict[str, str]) -> None:
         s3 = cloud.client("s3")
         etag = s3.put_object(**where, Body=b"first")["ETag"]
         assert s3.get_object(**where, IfMatch=etag)["ETag"] == etag
@@ -571,7 +575,7 @@ class TestObjects:
         look_up = socket.getaddrinfo
 
         def local(host: str, *rest: Any, **keywords: Any) -> Any:
-            # Not every machine knows that all names under localhost are its own.
+            # Not every machine resolves all names under localhost to itself.
             return look_up("127.0.0.1" if host.endswith(".localhost") else host, *rest, **keywords)
 
         monkeypatch.setattr(socket, "getaddrinfo", local)
@@ -595,7 +599,7 @@ class TestMetrics:
         assert workshop.invoke(function, "Mine") is None
         assert "not authorized" in workshop.invoke(function, "Other")["errorMessage"]
 
-    def test_what_was_written_can_be_read(self, cloud: Cloud) -> None:
+    def test_metrics_can_be_read_after_they_were_written(self, cloud: Cloud) -> None:
         cloudwatch, name = cloud.client("cloudwatch"), uuid.uuid4().hex
         cloudwatch.put_metric_data(Namespace="Mine", MetricData=[{"MetricName": name, "Value": 2.0}])
         assert [metric["MetricName"] for metric in cloudwatch.list_metrics(MetricName=name)["Metrics"]] == [name]
@@ -619,7 +623,7 @@ class TestTheMachinesRole:
         allowed = {"Effect": "Allow", "Action": "sagemaker:DescribeEndpoint", "Resource": "*"}
         for statements, cause in (((allowed,), "Could not find endpoint"), ((), "is not authorized to perform")):
             ended = workshop.run(workshop.machine("Ask", {"Ask": asks}, *statements))
-            # Neither is a modelled exception of SageMaker's.
+            # Neither error is a modelled exception of SageMaker.
             assert ended["error"] == "SageMaker.SageMakerException"
             assert cause in ended["cause"]
 

@@ -1,4 +1,4 @@
-"""Grants and decisions, compared."""
+"""Comparing grants with the decisions that IAM made."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_reason_explains_what_is_never_used() -> None:
         assert "rarely" in render(report)
 
 
-def test_iams_decisions_are_written_down(cloud: Cloud, workshop: Workshop) -> None:
+def test_iams_decisions_are_recorded(cloud: Cloud, workshop: Workshop) -> None:
     bucket = f"refused-{uuid.uuid4().hex[:8]}"
     cloud.client("s3").create_bucket(Bucket=bucket)
     code = f"""

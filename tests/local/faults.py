@@ -1,7 +1,7 @@
-"""The fault matrix: every SageMaker operation the stack uses, times every fault that can strike it, times both stages.
+"""The fault matrix: every SageMaker operation of the stack, with every fault that can occur in it, in both stages.
 
-``python -m tests.local.faults`` runs it and prints the table. Each case is a CSV of its own, whose faults strike only
-what carries its name, so that many cases run at a time in one embedded AWS.
+``python -m tests.local.faults`` runs it and prints the table. Each case uploads a CSV of its own. Its faults apply only
+to resources whose names contain the name of that CSV, so many cases can run at the same time in one embedded AWS.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ SETTINGS = {
     # Two types each, so that there is something to fall back to.
     "training_instance_types": ["ml.c4.xlarge", "ml.m5.large"],
     "hosting_instance_types": ["ml.t2.medium", "ml.m5.large"],
-    # Some eighty polls, 0.3 s apart; a teardown's deadline is in real time.
+    # At the embedded AWS's speed this is about eighty polls, 0.3 s apart. The teardown's limit is in real seconds.
     "training_timeout_seconds": 1_200,
     "endpoint_timeout_seconds": 1_200,
     "teardown_timeout_seconds": 60,
-    # Hundreds of runs: what is measured here is what happens to them, not how stable their labels are.
+    # There are hundreds of runs, and none of these tests looks at how stable the labels are.
     "refine_restarts": 2,
     "stability_refits": 2,
 }
-"""The matrix's copy of the stack gives up sooner, so that what is stuck does not hold up the tests."""
+"""The settings of the stack under test. Its time limits are short, so that stuck resources do not delay the tests."""
 
 TRAINING_TYPE, HOSTING_TYPE = "ml.c4.xlarge", "ml.t2.medium"
 
@@ -54,24 +54,24 @@ SDK = "SageMaker.SageMakerException"
 
 @dataclass(frozen=True)
 class Case:
-    """One cell.
+    """One cell of the matrix.
 
     Attributes
     ----------
     operation, fault
-        What is struck, by what, one after the other: the table's columns.
+        The operation, and the faults that occur in it, in this order.
     error
-        How the execution must fail; None where it must succeed.
+        The error with which the execution must fail; None if it must succeed.
     given
-        Faults that bring the operation about in the first place.
+        Further faults, without which the run would not call the operation.
     during
-        A state: the fault is put in force while the execution is held in it.
+        The state in which the execution is held while the fault is added; empty if it is added before the run.
     janitor
-        Whether the run itself can't remove everything, and the janitor must.
+        Whether the run cannot remove all its resources itself, so that the janitor must.
     where
-        What the fault's ``@name`` is: the run's resources of the stage, unless said otherwise.
+        The fault's ``@name``; by default it matches the run's resources of the stage.
     body
-        The CSV; None for a good one.
+        The content of the CSV; None for a valid census.
     """
 
     operation: str
@@ -86,29 +86,29 @@ class Case:
 
     @property
     def label(self) -> str:
-        """Its name in a list of tests."""
+        """The name of the case in a list of tests."""
         given = f"({', '.join(self.given)})" if self.given else ""
         during = f"-during-{self.during}" if self.during else ""
         return f"{self.operation}{given}{during}-{self.fault}{self.place}-{self.stage}".replace(" ", ",")
 
     @property
     def place(self) -> str:
-        """Where in S3 the fault strikes, if it is one of S3."""
+        """The part of the S3 key that the fault applies to; empty for a fault of another service."""
         return self.where.partition("*")[2] if "/" in self.where else ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case.
+    """How the run of a case ended.
 
     Attributes
     ----------
     never_struck
-        Faults of the case that never came about.
+        Faults of the case that never occurred.
     left
-        What SageMaker still had of it when its execution ended.
+        The run's SageMaker resources that still existed when its execution ended.
     never_removed
-        What it still had after the janitor.
+        Those that still existed after the janitor had run.
     """
 
     case: Case
@@ -125,7 +125,7 @@ class Outcome:
     never_removed: list[str]
 
     def complaints(self) -> list[str]:
-        """Say what isn't as it must be."""
+        """Return one sentence for each expectation that was not met."""
         wanted = "SUCCEEDED" if self.case.error is None else "FAILED"
         found = []
         if self.status != wanted:
@@ -137,9 +137,9 @@ class Outcome:
         if wanted == "FAILED" and self.is_latest:
             found.append("latest.json points to a failed run")
         if not self.input_there:
-            found.append("the input is gone")
+            found.append("the input was deleted")
         if self.never_struck:
-            found.append(f"{', '.join(self.never_struck)} never struck")
+            found.append(f"{', '.join(self.never_struck)} never occurred")
         if self.left and not self.case.janitor:
             found.append(f"left {', '.join(self.left)}")
         if self.never_removed:
@@ -162,7 +162,7 @@ def _every(operation: str, faults: dict[str, str | None], **more: Any) -> Iterat
 # Five throttles outlast botocore's own four attempts: the state machine must try again.
 _PASSING = "throttle*5 error*1 unavailable*1 reset*1"
 _READ: dict[str, str | None] = {_PASSING: None, "throttle": THROTTLED, "denied": DENIED}
-# Done, but the answer is lost: the next attempt finds it done.
+# The operation is carried out but its response is lost; the next attempt finds it done.
 _CHANGE: dict[str, str | None] = {f"{_PASSING} lost*1": None, "throttle": THROTTLED, "denied": DENIED}
 
 
@@ -184,7 +184,7 @@ def _launches() -> Iterator[Case]:
 
 
 def _waits() -> Iterator[Case]:
-    """The state machine's own questions, which no launcher asks."""
+    """Faults in the requests that the state machine itself sends while it waits."""
     faults: dict[str, str | None] = {"throttle*1 error*1 reset*1": None, "throttle": SDK, "denied": SDK}
     for stage, phase in _PHASES.items():
         for what in ("TrainingJob", "Endpoint"):
@@ -205,7 +205,7 @@ def _teardown() -> Iterator[Case]:
     for operation in (*deletes, *lists):
         for fault, error in (_CHANGE if operation in deletes else _READ).items():
             yield from _every(operation, {fault: error}, janitor=error is not None)
-    # A job that runs when its run fails is stopped.
+    # When a run fails, its training job is stopped if it is still running.
     for fault, error in _CHANGE.items():
         timed_out: dict[str, str | None] = {fault: "TrainingJobTimedOut"}
         yield from _every("StopTrainingJob", timed_out, given=("TrainingJob:stuck",), janitor=error is not None)
@@ -235,7 +235,7 @@ def _storage() -> Iterator[Case]:
 
 @contextmanager
 def deployed(inference: Literal["endpoint", "function"] = "endpoint") -> Iterator[Runs]:
-    """Have the matrix's copy of the stack in an embedded AWS of its own."""
+    """Deploy the matrix's copy of the stack into an embedded AWS of its own."""
     out = ROOT / "build" / f"faults-{inference}.out"
     assembly = synth(out, {"segmentation": {**SETTINGS, "inference": inference}})
     with (
@@ -307,7 +307,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.seconds:.1f}",
             str(len(outcome.left)),
             str(len(outcome.never_removed)),
-            "; ".join(complaints) or "as it must",
+            "; ".join(complaints) or "as expected",
             style="red" if complaints else None,
         )
     return shown
@@ -327,7 +327,7 @@ def main() -> None:
     console.print(table(outcomes))
     wrong = [outcome for outcome in outcomes if outcome.complaints()]
     console.print(
-        f"{len(outcomes)} cases in {time.monotonic() - began:.0f} s: {len(outcomes) - len(wrong)} as they must, "
+        f"{len(outcomes)} cases in {time.monotonic() - began:.0f} s: {len(outcomes) - len(wrong)} as expected, "
         f"{len(wrong)} not; {sum(len(outcome.never_removed) for outcome in outcomes)} resources left"
     )
     sys.exit(bool(wrong))

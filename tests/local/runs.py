@@ -1,4 +1,4 @@
-"""Runs of the deployed stack, for tests: a CSV dropped, its execution followed, its faults, what it left behind."""
+"""Starts and inspects runs of the deployed stack, for tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BITS = 3
 
 
 def small_census(rows: int = 64, seed: int = 1, groups: int = GROUPS) -> bytes:
-    """Return a census whose regions lie in `groups` clusters far apart; a region's county says in which."""
+    """Return a census with `groups` clusters that lie far apart; each county's name contains its group."""
     noise = random.Random(seed)
     lines = ["CensusId,State,County," + ",".join(f"Measure{number}" for number in range(_FEATURES))]
     for row in range(rows):
@@ -40,14 +40,14 @@ def small_census(rows: int = 64, seed: int = 1, groups: int = GROUPS) -> bytes:
 
 
 def groups_and_labels(labeled: bytes) -> set[tuple[int, str]]:
-    """Return which planted group got which label, from labeled_counties.csv."""
+    """Return the pairs of planted group and label that occur in labeled_counties.csv."""
     rows = csv.DictReader(io.StringIO(labeled.decode()))
     return {(int(row["County"].split()[1]), row["label"]) for row in rows}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One CSV's run."""
+    """The run of one CSV."""
 
     run_id: str
     key: str
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def files(self) -> RunLayout:
-        """Its files' keys."""
+        """The keys of the run's files."""
         return RunLayout(self.run_id)
 
 
@@ -99,10 +99,10 @@ class Runs:
             )
         return self._clients[service]
 
-    # A run
+    # Executions
 
     def upload(self, name: str, body: bytes | None = None) -> Run:
-        """Drop a CSV called `name` under incoming/, which starts its run."""
+        """Upload a CSV called `name` to incoming/, which starts its run."""
         key = f"incoming/{name}"
         body = small_census() if body is None else body
         version = self.client("s3").put_object(Bucket=self.incoming, Key=key, Body=body)["VersionId"]
@@ -114,7 +114,7 @@ class Runs:
         return Run(name, key, version, f"{self.machine.replace(':stateMachine:', ':execution:')}:{name}")
 
     def describe(self, run: Run) -> dict[str, Any] | None:
-        """Return a run's execution, or None where it hasn't begun."""
+        """Return a run's execution, or None if it has not started."""
         try:
             return dict(self.client("stepfunctions").describe_execution(executionArn=run.execution_arn))
         except ClientError as error:
@@ -123,7 +123,7 @@ class Runs:
             raise
 
     def end(self, run: Run, seconds: float = 120) -> dict[str, Any]:
-        """Wait for a run's end and return its execution."""
+        """Wait until a run has ended, and return its execution."""
 
         began = time.monotonic()
 
@@ -131,13 +131,14 @@ class Runs:
             found, asked = self._statuses()
             return asked > began and found.get(run.execution_arn, "RUNNING") != "RUNNING"
 
-        eventually(ended, seconds, f"{run.run_id} hasn't ended", every=0.1)
+        eventually(ended, seconds, f"{run.run_id} has not ended", every=0.1)
         return dict(self.describe(run) or {})
 
     def _statuses(self) -> tuple[dict[str, str], float]:
-        """Return every execution's status and since when, asked for twice a second however many wait.
+        """Return the status of every execution, and when it was requested.
 
-        On two cores the tests' own questions would slow down what they wait for.
+        Many threads wait for runs at the same time. They share one request every half second, because on two cores
+        their own requests would slow down the runs.
         """
         with self._lock:
             if time.monotonic() > self._asked + 0.5:
@@ -161,7 +162,7 @@ class Runs:
             if "stateEnteredEventDetails" in event
         ]
 
-    # What a run wrote
+    # Result files
 
     def read(self, key: str) -> bytes:
         """Return a file of the results bucket."""
@@ -185,7 +186,7 @@ class Runs:
         return [item["Key"].removeprefix(run.files.root) for page in found for item in page.get("Contents", [])]
 
     def has_correct_labels(self, run: Run, rows: int = 64, groups: int = GROUPS) -> bool:
-        """Say whether the result is whole, and puts each planted group into a segment of its own."""
+        """Return whether the result is complete and has each planted group in a segment of its own."""
         labeled = self.read(run.files.labeled_counties)
         pairs = groups_and_labels(labeled)
         each_its_own = len(pairs) == len({label for _, label in pairs}) == groups
@@ -198,17 +199,17 @@ class Runs:
         )
 
     def input_is_there(self, run: Run) -> bool:
-        """Say whether the CSV is still there in its version."""
+        """Return whether this version of the CSV still exists."""
         try:
             self.client("s3").head_object(Bucket=self.incoming, Key=run.key, VersionId=run.version_id)
         except ClientError:
             return False
         return True
 
-    # What it left in SageMaker
+    # SageMaker resources
 
     def leftovers(self, text: str = "") -> list[str]:
-        """Name what SageMaker has whose name contains `text`: endpoints, configs, models, jobs that haven't ended."""
+        """Return the endpoints, configs, models and unfinished training jobs whose names contain `text`."""
         sagemaker = self.client("sagemaker")
         found = [
             f"{kind} {item[f'{kind}Name']}"
@@ -233,11 +234,11 @@ class Runs:
         }
 
     def sweep(self) -> dict[str, Any]:
-        """Let the janitor run once, as its schedule does every quarter of an hour."""
+        """Run the janitor once, as its schedule does every 15 minutes."""
         return dict(self.invoke("sweep", {}))
 
     def is_swept(self, text: str, seconds: float = 60) -> bool:
-        """Let the janitor run until nothing whose name contains `text` is left; say whether that came to pass."""
+        """Run the janitor until no resource whose name contains `text` is left; return whether it succeeded in time."""
         deadline = time.monotonic() + seconds
         while self.leftovers(text):
             if time.monotonic() > deadline:
@@ -249,7 +250,7 @@ class Runs:
     # Functions and faults
 
     def invoke(self, function: str, event: Any, *, kind: str = "RequestResponse") -> Any:
-        """Invoke a function of the stack; return what it answers, None for an asynchronous call."""
+        """Invoke a function of the stack and return its response; None for an asynchronous invocation."""
         answer = self.client("lambda").invoke(
             FunctionName=f"{self.stack}-{function}", Payload=json.dumps(event), InvocationType=kind
         )
@@ -259,19 +260,19 @@ class Runs:
         return found
 
     def add_faults(self, *specs: str) -> None:
-        """Put faults in force beside the present ones."""
+        """Add faults to those in force."""
         self.cloud.request("POST", FAULTS, list(specs))
 
     def clear_faults(self) -> None:
-        """Put no fault in force."""
+        """Remove all faults."""
         self.cloud.request("DELETE", FAULTS)
 
     def faults_on(self, text: str) -> list[dict[str, Any]]:
-        """Return the faults in force whose name contains `text`, with how often each struck."""
+        """Return the faults in force whose name contains `text`, with the number of times that each occurred."""
         return [fault for fault in self.cloud.request("GET", FAULTS) if text in fault["match"]]
 
     def has_struck(self, spec: str) -> bool:
-        """Say whether a fault in force, given as it was put there, has struck."""
+        """Return whether a fault in force, given by the text that added it, has occurred."""
         target, _, rest = spec.partition("@")
         match = rest.partition(":")[0]
         found = self.cloud.request("GET", FAULTS)
@@ -282,7 +283,7 @@ class Runs:
         return {entry["operation"] for entry in self.cloud.request("GET", OPERATIONS)}
 
     def messages_to(self, queue_url: str) -> Iterable[dict[str, Any]]:
-        """Take what a queue holds, SNS's envelopes opened."""
+        """Receive and delete all messages of a queue; yield the JSON of each."""
         while found := self.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
             for message in found:
                 self.client("sqs").delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
@@ -290,7 +291,7 @@ class Runs:
 
 
 def object_created(run: Run, bucket: str, size: int = 1, etag: str = "0" * 32) -> dict[str, Any]:
-    """Return the event by which EventBridge tells of an object.
+    """Return the event that EventBridge sends when an object was created.
 
     Its fields: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     """
@@ -316,7 +317,7 @@ def object_created(run: Run, bucket: str, size: int = 1, etag: str = "0" * 32) -
 
 
 def eventually(
-    holds: Callable[[], Any], seconds: float, complaint: str = "it doesn't come to pass", *, every: float = 0.05
+    holds: Callable[[], Any], seconds: float, complaint: str = "the condition is not met", *, every: float = 0.05
 ) -> Any:
     """Return what `holds` returns once it is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds

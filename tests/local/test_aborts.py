@@ -1,4 +1,4 @@
-"""StopExecution in every state of the machine: the janitor leaves nothing behind, wherever it strikes."""
+"""StopExecution in every state of the machine: the janitor then removes everything the run created."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ _PHASES = {"Pca": "pca", "KMeans": "kmeans"}
 
 
 def states_of(definition: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every state's name, those inside Parallel and Map states too."""
+    """Yield the name of every state, including those inside Parallel and Map states."""
     for name, state in definition["States"].items():
         yield name
         for inner in (*state.get("Branches", ()), *filter(None, [state.get("ItemProcessor")])):
@@ -27,7 +27,7 @@ def states_of(definition: Mapping[str, Any]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Way:
-    """How a run gets into a state: by itself, or by faults, a bad file, a hand in the middle, or a redrive."""
+    """How a run is brought into a state: by itself, or by faults, a bad file, an action, or a redrive."""
 
     faults: tuple[str, ...] = ()
     body: bytes = field(default_factory=small_census, repr=False)
@@ -93,7 +93,7 @@ def _delete_endpoint(stage: str, held: str) -> Callable[[Runs, Run], None]:
 
 
 def await_fault(runs: Runs, target: str, run: Run) -> None:
-    """Wait until a fault of a run has struck; fail when the run ends without."""
+    """Wait until a fault of a run has occurred; fail if the run ends before that."""
 
     def struck() -> bool:
         mine = [fault for fault in runs.faults_on(run.run_id.split("-")[0]) if fault["target"] == target]
@@ -108,7 +108,7 @@ def await_fault(runs: Runs, target: str, run: Run) -> None:
 
 @dataclass(frozen=True)
 class Abort:
-    """What came of a run that was stopped in a state."""
+    """How a run that was stopped in a state ended."""
 
     run: Run
     status: str
@@ -152,8 +152,8 @@ def states(runs: Runs) -> list[str]:
 
 @pytest.fixture(scope="module")
 def aborts(runs: Runs, states: list[str]) -> dict[str, Abort | str]:
-    """What came of stopping a run in each state; the janitor has been there since, and the faults are lifted."""
-    # Those that wait for a time limit first.
+    """Stop a run in each state, remove the faults, and run the janitor."""
+    # The runs that wait for a time limit start first.
     ordered = sorted(states, key=lambda state: "TimedOut" not in state)
     with ThreadPoolExecutor(CASES_AT_A_TIME) as pool:
         found = list(pool.map(lambda numbered: _abort_in(runs, *numbered), enumerate(ordered)))
@@ -162,7 +162,7 @@ def aborts(runs: Runs, states: list[str]) -> dict[str, Abort | str]:
     return dict(zip(ordered, found, strict=True))
 
 
-def test_names_of_states_tell_them_apart(states: list[str]) -> None:
+def test_names_of_states_are_unique(states: list[str]) -> None:
     assert len(states) == len(set(states)) > 50
 
 

@@ -1,4 +1,4 @@
-"""Exactly one run per object version, however often its event comes."""
+"""Exactly one run per object version, however often its event is delivered."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -71,8 +71,8 @@ def test_a_deliberate_second_run_has_a_name_of_its_own_and_happens_once(runs: Ru
     assert sorted(executions_of(runs, run)) == [run.run_id, rerun.run_id]
 
 
-def test_a_lost_event_is_made_up_for_by_hand(runs: Runs) -> None:
-    """The rule is off while the CSV lands, as if its event were lost."""
+def test_a_lost_event_can_be_replaced_by_an_invocation(runs: Runs) -> None:
+    """The rule is disabled while the CSV is uploaded, as if its event were lost."""
     rule = f"{runs.stack}-object-created"
     runs.client("events").disable_rule(Name=rule)
     try:
@@ -87,7 +87,7 @@ def test_a_lost_event_is_made_up_for_by_hand(runs: Runs) -> None:
     assert runs.end(run)["status"] == "SUCCEEDED"
 
 
-def test_an_event_that_names_nothing_of_ours_starts_nothing_and_is_kept(runs: Runs) -> None:
+def test_an_event_of_a_foreign_object_starts_no_run_and_goes_to_the_dead_letter_queue(runs: Runs) -> None:
     before = runs.client("stepfunctions").list_executions(stateMachineArn=runs.machine)["executions"]
 
     runs.invoke("start-run", {"key": "elsewhere/census.csv"}, kind="Event")

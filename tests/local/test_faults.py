@@ -1,4 +1,4 @@
-"""The fault matrix: whatever strikes SageMaker or S3, the run ends as it must and nothing is left of it."""
+"""The fault matrix: whatever fault occurs in SageMaker or S3, the run ends as expected and leaves nothing behind."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def test_both_stages_are_struck_alike() -> None:
 
 
 @pytest.mark.parametrize("case", MATRIX, ids=lambda case: case.label)
-def test_the_run_ends_as_it_must_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
+def test_the_run_ends_as_expected_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
     assert outcomes[case.label].complaints() == []
 
 

@@ -80,7 +80,7 @@ class TestTheRecordedFile:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
-def test_the_run_ends_as_it_must_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
+def test_the_run_ends_as_expected_with_nothing_left(outcomes: dict[str, Outcome], case: Case) -> None:
     assert outcomes[case.label].complaints() == []
 
 

@@ -1,4 +1,4 @@
-"""The janitor removes what carries this stack's tags and belongs to no running execution, and nothing else."""
+"""The janitor removes resources that carry this stack's tags and belong to no running execution, and no others."""
 
 import json
 import time
@@ -22,7 +22,7 @@ def runs(cloud: Cloud, stack: Outputs) -> Iterator[Runs]:
 
 @pytest.fixture(scope="module")
 def execution(runs: Runs) -> dict[str, Any]:
-    """A finished run, whose artifacts and role serve for resources made by hand."""
+    """A finished run, whose artifacts and role are used to create resources by hand."""
     run = runs.upload("janitor.csv")
     assert runs.end(run)["status"] == "SUCCEEDED"
     pca = runs.client("sagemaker").describe_training_job(TrainingJobName=f"{runs.stack}-{run.run_id}-pca")
@@ -30,7 +30,7 @@ def execution(runs: Runs) -> dict[str, Any]:
 
 
 class Maker:
-    """Makes SageMaker resources by hand."""
+    """Creates SageMaker resources by hand."""
 
     def __init__(self, runs: Runs, execution: dict[str, Any]) -> None:
         self.sagemaker = runs.client("sagemaker")
@@ -100,15 +100,15 @@ def test_it_stops_a_training_job_that_nobody_waits_for(runs: Runs, execution: di
     assert maker.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Stopped"
 
 
-def test_what_an_unknown_execution_left_is_removed_too(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
-    """Step Functions forgets executions after 90 days; what they left must not live forever."""
+def test_resources_of_an_unknown_execution_are_removed_too(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
+    """Step Functions forgets executions after 90 days; their resources must still be removed."""
     gone = f"{execution['arn']}-never-was"
     maker.endpoint(f"{runs.stack}-forgotten-kmeans", tags(runs.stack, "forgotten", gone))
     assert runs.is_swept("forgotten")
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "another stack's", "a prefix stack's"])
-def test_it_never_touches_what_isnt_tagged_as_this_stacks(
+def test_it_never_touches_resources_without_this_stacks_tags(
     runs: Runs, execution: dict[str, Any], maker: Maker, whose: str
 ) -> None:
     name = f"{runs.stack}-x{whose[:4].strip(' n')}-pca".replace(" ", "").replace("'", "")
@@ -140,8 +140,10 @@ def test_it_never_touches_a_running_executions_resources(runs: Runs) -> None:
     assert runs.end(run)["status"] == "SUCCEEDED"
 
 
-def test_one_that_cant_be_removed_keeps_nothing_else(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
-    """The first in the list is the one that is refused."""
+def test_a_resource_that_cannot_be_removed_does_not_stop_the_removal_of_others(
+    runs: Runs, execution: dict[str, Any], maker: Maker
+) -> None:
+    """The first resource in the list is the one whose removal is refused."""
     stubborn, meek = (f"{runs.stack}-{name}-pca" for name in ("aaa", "zzz"))
     for name in (stubborn, meek):
         maker.endpoint(name, tags(runs.stack, name, f"{execution['arn']}-gone"))
@@ -159,7 +161,7 @@ def test_one_that_cant_be_removed_keeps_nothing_else(runs: Runs, execution: dict
 
 
 def test_it_counts_what_it_found(runs: Runs, execution: dict[str, Any], maker: Maker) -> None:
-    """In CloudWatch's embedded metric format: CloudWatch reads the metric from the log."""
+    """The metric is logged in CloudWatch's embedded metric format, from which CloudWatch reads it."""
     began = int(time.time() * 1000)
     maker.endpoint(f"{runs.stack}-counted-pca", tags(runs.stack, "counted", "arn:aws:states:us-east-1:1:x"))
     answer = runs.sweep()
@@ -187,8 +189,8 @@ def test_it_runs_on_a_schedule_and_whenever_an_execution_doesnt_succeed(runs: Ru
         assert target["Arn"].endswith(f":function:{runs.stack}-sweep")
 
 
-def test_an_aborted_executions_resources_go_without_anybody_asking(runs: Runs) -> None:
-    """Through the status-change event alone."""
+def test_an_aborted_executions_resources_are_removed_without_an_invocation_by_hand(runs: Runs) -> None:
+    """The event about the execution's status change is enough."""
     runs.add_faults("State.Project@abandoned-:slow=60")
     run = runs.upload("abandoned.csv")
     eventually(lambda: any(fault["struck"] for fault in runs.faults_on("abandoned-")), 60)

@@ -1,4 +1,4 @@
-"""Each function's process killed, timed out and out of memory, once and always, after each of its calls to AWS."""
+"""Every function is killed, times out or runs out of memory, once or always, after each of its calls to AWS."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ import pytest
 from tests.local.faults import Case, Outcome, deployed, run_matrix
 from tests.local.runs import Runs, eventually
 
-# The cases are run as a whole, in the first test that asks for an outcome.
+# All cases run together, when the first test needs an outcome.
 pytestmark = pytest.mark.timeout(600)
 
 ENDS = {"kill": "Runtime.ExitError", "timeout": "Sandbox.Timedout", "oom": "Runtime.ExitError"}
-# Calls to AWS after which a function is killed, besides the first: so that each of its steps is the last in some run.
+# Further calls to AWS after which a function is killed, so that each of its steps is the last one in some run.
 STEPS = {
     "prepare": (2, 3, 4, 5),
     "launch_training": (2,),
@@ -26,7 +26,7 @@ STEPS = {
     "teardown": (5, 6, 7),
 }
 _ANY = "{name}-"
-# As the state machine writes the events.
+# The event types in the state machine's history.
 _SECOND_STAGE = {
     "launch_training": "kmeans*{name}-",
     "launch_endpoint": "kmeans*{name}-",
@@ -47,10 +47,10 @@ def cases() -> Iterator[Case]:
             janitor = function == "teardown" and error is not None
             yield Case(f"lambda.{function}", fault, "kmeans", error, where=second, janitor=janitor)
     for kind, end in ENDS.items():
-        # A run that was refused anyway: it ends with the refusal, unless what records it always dies.
+        # This run is refused anyway. It ends with the refusal, unless the function that records it is always killed.
         yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
         yield Case("lambda.record_failure", kind, "", end, where=_ANY, body=b"")
-        # The execution has been started by the time the function dies: its next life finds it started.
+        # The execution was started before the function died, so the retry finds it started.
         yield Case("lambda.start_run", f"{kind}*1", "", None, where="{name}.csv")
         yield Case("lambda.start_run", kind, "", None, where="{name}.csv")
 
@@ -81,7 +81,7 @@ def test_the_run_recovers_or_fails_with_nothing_left(outcomes: dict[str, Outcome
     assert outcomes[case.label].complaints() == []
 
 
-def test_a_refusal_that_nobody_could_record_left_its_problems(outcomes: dict[str, Outcome], runs: Runs) -> None:
+def test_a_refusal_that_could_not_be_recorded_still_left_its_problems(outcomes: dict[str, Outcome], runs: Runs) -> None:
     run = outcomes["lambda.record_failure-kill-"].run
     assert "problems.json" in runs.written(run)
 
@@ -94,8 +94,8 @@ def test_nothing_was_trained_on_half_prepared_files(outcomes: dict[str, Outcome]
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_janitor_that_dies_comes_again(outcomes: dict[str, Outcome], runs: Runs, kind: str) -> None:
-    """Lambda invokes it again by itself after an asynchronous invocation failed."""
+def test_a_janitor_whose_process_dies_is_invoked_again(outcomes: dict[str, Outcome], runs: Runs, kind: str) -> None:
+    """Lambda repeats an asynchronous invocation that failed."""
     name = f"jan-{kind}"
     runs.add_faults(f"State.Project@{name}:slow=60")
     run = runs.upload(f"{name}.csv")

@@ -1,4 +1,4 @@
-"""Twenty-five CSVs at once: as many runs, each with its own right result, and nothing left."""
+"""Twenty-five CSVs at once: 25 runs, each with its own correct result, and no resource left."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CSVS = 25
 
 
 class Memory:
-    """The most memory that a process and all below it have held, in MB, shared pages counted in parts."""
+    """The peak of the proportional set size of a process and all its descendants, in MB."""
 
     def __init__(self, pid: int) -> None:
         self.peak = 0.0

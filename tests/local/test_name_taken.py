@@ -1,4 +1,4 @@
-"""A run whose name for a resource is taken by someone else's: it fails, and leaves that resource alone."""
+"""A run fails if another owner has a resource of the same name, and leaves that resource unchanged."""
 
 import pytest
 
@@ -17,14 +17,14 @@ def runs(cloud: Cloud, stack: Outputs) -> Runs:
 
 @pytest.fixture(scope="module")
 def first(runs: Runs) -> Run:
-    """A run that succeeded, whose file the others process again under names known beforehand."""
+    """A successful run. The other runs process its file again, under names that are known beforehand."""
     run = runs.upload("taken.csv")
     assert runs.end(run)["status"] == "SUCCEEDED"
     return run
 
 
 def take(runs: Runs, first: Run, kind: str, name: str, tags: list[dict[str, str]]) -> None:
-    """Create one resource of that name, made of the first run's job."""
+    """Create one resource of that name from the first run's training job."""
     sagemaker = runs.client("sagemaker")
     done = sagemaker.describe_training_job(TrainingJobName=resource_name(runs.stack, first.run_id, "pca"))
     role, artifacts = done["RoleArn"], done["ModelArtifacts"]["S3ModelArtifacts"]

@@ -1,4 +1,4 @@
-"""A failed execution, redriven, goes on where it failed and reuses what is done."""
+"""A redriven execution continues where it failed and reuses the finished work."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def runs(cloud: Cloud, stack: Outputs) -> Iterator[Runs]:
 
 
 def fail_once(runs: Runs, name: str, *faults: str, error: str) -> Run:
-    """Run a CSV under faults to its failure, and lift them."""
+    """Run a CSV under faults until it fails, then remove the faults."""
     runs.add_faults(*faults)
     run = runs.upload(f"{name}.csv")
     failed = runs.end(run)
@@ -27,7 +27,7 @@ def fail_once(runs: Runs, name: str, *faults: str, error: str) -> Run:
 
 
 def redrive(runs: Runs, run: Run) -> list[str]:
-    """Redrive a run to its end; return the states it entered since."""
+    """Redrive a run and wait for its end; return the states that it entered since."""
     before = len(runs.events(run))
     runs.client("stepfunctions").redrive_execution(executionArn=run.execution_arn)
     ended = runs.end(run)
@@ -36,7 +36,7 @@ def redrive(runs: Runs, run: Run) -> list[str]:
     return [event["stateEnteredEventDetails"]["name"] for event in since if "stateEnteredEventDetails" in event]
 
 
-def test_a_failed_training_is_made_again_and_the_other_models_job_is_reused(runs: Runs) -> None:
+def test_a_failed_training_is_repeated_and_the_other_models_job_is_reused(runs: Runs) -> None:
     run = fail_once(runs, "redrive-km", "TrainingJob@redrive-km-*-kmeans:failed=why", error="TrainingJobFailed")
     assert runs.leftovers(run.run_id) == []
     base = f"{runs.stack}-{run.run_id}"
@@ -69,7 +69,7 @@ def test_a_phase_that_failed_after_its_training_reuses_that_training(runs: Runs)
     assert runs.leftovers(run.run_id) == []
 
 
-def test_only_publish_is_done_again_when_publish_failed(runs: Runs) -> None:
+def test_only_publish_is_repeated_when_publish_failed(runs: Runs) -> None:
     run = fail_once(runs, "redrive-pub", "s3.PutObject@redrive-pub-*/segments.json:denied", error="AccessDenied")
 
     entered = redrive(runs, run)
@@ -78,14 +78,14 @@ def test_only_publish_is_done_again_when_publish_failed(runs: Runs) -> None:
     assert runs.has_correct_labels(run)
 
 
-def test_a_shard_that_failed_is_done_again(runs: Runs) -> None:
+def test_a_shard_that_failed_is_repeated(runs: Runs) -> None:
     run = fail_once(runs, "redrive-lab", "InvokeEndpoint@redrive-lab-*-kmeans:denied", error="AccessDeniedException")
     redrive(runs, run)
     assert runs.has_correct_labels(run)
     assert runs.leftovers(run.run_id) == []
 
 
-def test_an_aborted_run_goes_on(runs: Runs) -> None:
+def test_an_aborted_run_can_be_continued(runs: Runs) -> None:
     runs.add_faults("State.Label@redrive-abo:slow=60")
     run = runs.upload("redrive-abo.csv")
     eventually(lambda: any(fault["struck"] for fault in runs.faults_on("redrive-abo")), 60)
@@ -94,7 +94,7 @@ def test_an_aborted_run_goes_on(runs: Runs) -> None:
     runs.clear_faults()
     assert runs.is_swept(run.run_id)
 
-    # Label's endpoint went with the janitor: the shard fails, the run is cleaned up, and redriven once more.
+    # The janitor removed Label's endpoint, so the shard fails and the run is cleaned up; then it is redriven once more.
     runs.client("stepfunctions").redrive_execution(executionArn=run.execution_arn)
     if runs.end(run)["status"] == "FAILED":
         redrive(runs, run)

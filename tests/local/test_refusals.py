@@ -1,4 +1,4 @@
-"""What is read and what is refused, from the upload to the message that says so.
+"""Files that are read and files that are refused, from the upload to the notification.
 
 Each way a file can be wrong is specified in tests/unit/jobs/census/test_census_refusals.py; here, what becomes of it
 as a run.
@@ -45,7 +45,7 @@ def inbox(runs: Runs) -> str:
 
 
 def refused(runs: Runs, run: Run) -> dict[str, Any]:
-    """Check that a run was refused before anything was launched; return problems.json."""
+    """Assert that a run was refused before anything was launched; return problems.json."""
     ended = runs.end(run)
     assert (ended["status"], ended["error"]) == ("FAILED", "InvalidCensus"), ended.get("cause")
     assert not [state for state in runs.entered(run) if state.startswith("Launch")]
@@ -57,7 +57,7 @@ def refused(runs: Runs, run: Run) -> dict[str, Any]:
 
 
 def succeeded(runs: Runs, run: Run) -> dict[str, Any]:
-    """Check that a run gave the right labels; return its manifest."""
+    """Assert that a run gave the right labels; return its manifest."""
     ended = runs.end(run)
     assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
     assert runs.has_correct_labels(run)
@@ -74,7 +74,7 @@ def await_hold(runs: Runs, name: str) -> None:
 
 
 def with_figures(*cells: str) -> bytes:
-    """Return a census whose first rows' first figures are these."""
+    """Return a census whose first rows have these values in the first feature."""
     lines = small_census(rows=200).decode().splitlines()
     for number, cell in enumerate(cells, start=1):
         head = lines[number].split(",")
@@ -95,7 +95,7 @@ class TestRefused:
         assert len(problems["problems"]) == 100
         assert list(problems["totals"].values()) == [150]
 
-    def test_people_are_told_what_is_wrong_and_what_to_do(self, runs: Runs, inbox: str) -> None:
+    def test_the_message_says_what_is_wrong_and_what_to_do(self, runs: Runs, inbox: str) -> None:
         list(runs.messages_to(inbox))
         run = runs.upload("told.csv", with_figures("n/a"))
         refused(runs, run)
@@ -171,7 +171,7 @@ class TestRead:
         assert runs.read_json(other.files.manifest)["input"]["sha256"] == hashlib.sha256(second).hexdigest()
 
     def test_a_file_that_is_deleted_without_its_version(self, runs: Runs) -> None:
-        """A delete marker hides the version that triggered the run; the run reads it all the same."""
+        """A delete marker hides the version that triggered the run, but the run can still read that version."""
         hold_prepare(runs, "hidden-")
         run = runs.upload("hidden-.csv")
         await_hold(runs, "hidden-")
@@ -179,7 +179,7 @@ class TestRead:
         succeeded(runs, run)
 
 
-def test_a_folder_marker_starts_nothing(runs: Runs) -> None:
+def test_a_folder_marker_starts_no_run(runs: Runs) -> None:
     run = runs.upload("a folder/", b"")
     assert runs.invoke("start-run", {"key": run.key}) == {"skipped": "incoming/a folder/ is a folder marker"}
     # Objects are announced in order: by the end of the next one's run, the marker has been announced too.

@@ -1,4 +1,4 @@
-"""A run passes because the roles allow it: take one permission away, and it fails with AccessDenied."""
+"""Every permission is needed: when one is removed from a role, a run fails with AccessDenied."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from embedded_aws.cloud.deploy import Outputs
 from embedded_aws.cloud.instance import Cloud
 from tests.local.runs import Runs
 
-# Whose role, and what it loses.
+# The owner of the role, and the permission that it loses.
 LOSSES = [
     ("prepare", "s3:GetObjectVersion"),
     ("prepare", "s3:PutObject"),
@@ -47,7 +47,7 @@ def role_of(runs: Runs, owner: str) -> str:
 
 @contextmanager
 def without(runs: Runs, role: str, action: str) -> Iterator[None]:
-    """Take an action out of a role's policies for a while."""
+    """Remove an action from a role's policies while the context lasts."""
     iam, taken = runs.client("iam"), {}
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]

@@ -15,9 +15,9 @@ from local.synth import ROOT, SynthError, synth
 
 
 def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SynthError, match="clusters") as told:
+    with pytest.raises(SynthError, match="clusters") as raised:
         synth(tmp_path, {"segmentation": {"clusters": -3}})
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_assembly_is_used_again_until_something_changes(assembly: Path) -> None:

@@ -1,4 +1,4 @@
-"""The algorithms' twins alone: against the recorded run, float64 linear algebra and scikit-learn."""
+"""The twins of the algorithms, compared with the recorded run, with float64 linear algebra and with scikit-learn."""
 
 import json
 from typing import Any
@@ -90,7 +90,7 @@ def recorded_components(scaled: np.ndarray, golden: dict[str, Any]) -> np.ndarra
 
 
 @needs_recorded_run
-def test_the_recorded_kmeans_is_within_the_middle_of_the_twins(scaled: np.ndarray, golden: dict[str, Any]) -> None:
+def test_the_recorded_kmeans_lies_within_the_twins_distribution(scaled: np.ndarray, golden: dict[str, Any]) -> None:
     """100 seeds: the recorded model's mean squared distance and its shrink stage's are in the middle 90 % of ours."""
     components, recorded = recorded_components(scaled, golden), golden["kmeans"]
     settings = {"k": 8, "epochs": 1, "mini_batch_size": 5000, "init_method": "random"}

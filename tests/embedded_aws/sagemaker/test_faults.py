@@ -1,4 +1,4 @@
-"""Injected faults: what a client sees, which requests they strike, and how often."""
+"""Injected faults: what a client sees, which requests they affect, and how often."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def data(aws: Aws) -> str:
         ("limit", "ResourceLimitExceeded", 400),
     ],
 )
-def test_an_operation_answers_the_injected_error_as_often_as_told(
+def test_an_operation_responds_with_the_injected_error_the_given_number_of_times(
     aws: Aws, impatient: Any, fault: str, code: str, status: int
 ) -> None:
     aws.faults(f"ListModels:{fault}*2")
@@ -62,7 +62,7 @@ def test_boto3s_own_retries_get_past_a_passing_fault(aws: Aws) -> None:
     assert aws.sagemaker.list_endpoints()["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-def test_a_fault_strikes_only_the_names_it_matches(aws: Aws, impatient: Any) -> None:
+def test_a_fault_affects_only_the_names_it_matches(aws: Aws, impatient: Any) -> None:
     aws.faults("DescribeModel@kmeans:throttle")
     with pytest.raises(ClientError, match="Could not find model"):
         impatient.describe_model(ModelName="some-pca")
@@ -70,7 +70,7 @@ def test_a_fault_strikes_only_the_names_it_matches(aws: Aws, impatient: Any) -> 
         impatient.describe_model(ModelName="some-kmeans-2")
 
 
-def test_a_reset_connection_does_nothing_and_a_lost_answer_does_all(aws: Aws, impatient: Any) -> None:
+def test_a_reset_connection_has_no_effect_and_a_lost_response_has_the_whole_effect(aws: Aws, impatient: Any) -> None:
     request = {"ExecutionRoleArn": aws.role, "PrimaryContainer": {"Image": IMAGES["pca"]}}
     aws.faults("CreateModel@reset:reset", "CreateModel@lost:lost")
     for name in ("reset-model", "lost-model"):
@@ -153,7 +153,7 @@ def test_a_new_resource_is_invisible_within_the_lag(aws: Aws, impatient: Any) ->
 @pytest.mark.parametrize(
     "spec", ["SageMaker:lag=soon", "SageMaker:not_found=Gone", "TrainingJob:quota=many", "SageMaker:throttle"]
 )
-def test_a_condition_that_cannot_be_is_refused(spec: str) -> None:
+def test_a_condition_that_does_not_exist_is_refused(spec: str) -> None:
     with pytest.raises(FaultSpecError, match=r"SageMaker|quota"):
         parse(spec, [])
 
@@ -201,7 +201,7 @@ def test_endpoints_fail_get_stuck_and_are_slow(aws: Aws) -> None:
     )
 
 
-def test_invocations_fail_as_told(aws: Aws) -> None:
+def test_invocations_fail_with_the_injected_error(aws: Aws) -> None:
     artifact = aws.put_model("faults/kmeans.tar.gz", [np.zeros((2, 2), np.float32)])
     aws.create_endpoint("moody", "kmeans", artifact)
     aws.settled("moody")
@@ -224,7 +224,7 @@ def test_invocations_fail_as_told(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("fault", "code"), [("slowdown", "SlowDown"), ("error", "InternalError"), ("denied", "AccessDenied")]
 )
-def test_s3_fails_as_told_for_the_keys_it_matches(aws: Aws, fault: str, code: str) -> None:
+def test_s3_fails_for_the_keys_that_the_fault_matches(aws: Aws, fault: str, code: str) -> None:
     s3 = aws.cloud.client("s3", config=ONCE)
     aws.faults(f"s3.PutObject@faults/struck:{fault}*1")
     s3.put_object(Bucket=BUCKET, Key="faults/spared", Body=b"x")
@@ -295,7 +295,7 @@ def test_step_functions_sees_unmodelled_errors_and_broken_connections_as_sagemak
         ("s3.PutObject:capacity", "it can have denied, error"),
     ],
 )
-def test_a_bad_spec_says_what_would_be_right(spec: str, hint: str) -> None:
+def test_the_error_for_an_invalid_fault_suggests_a_valid_one(spec: str, hint: str) -> None:
     with pytest.raises(FaultSpecError) as refused:
         parse(spec, OPERATIONS)
     assert hint in str(refused.value)
@@ -370,7 +370,7 @@ def test_a_slow_operation_takes_its_time(aws: Aws) -> None:
 
 
 def test_a_killed_container_is_a_model_error_not_a_hang(aws: Aws) -> None:
-    """The container's process may die: its endpoint then answers 5xx errors of the model."""
+    """When the container's process has died, its endpoint responds with a 5xx error of the model."""
     artifact = aws.put_model("faults/kmeans.tar.gz", [np.zeros((2, 2), np.float32)])
 
     def processes() -> set[int]:

@@ -85,7 +85,9 @@ def invoke(aws: Aws, endpoint: str, body: bytes, content_type: str, **options: A
 
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize(("form", "accept"), list(itertools.product(REQUESTS, ACCEPTS)))
-def test_every_request_type_gets_every_accept_type(endpoints: Aws, form: str, accept: str, count: int) -> None:
+def test_every_content_type_can_be_combined_with_every_accept_type(
+    endpoints: Aws, form: str, accept: str, count: int
+) -> None:
     content_type, write = REQUESTS[form]
     rows = ROWS[:count]
 
@@ -136,7 +138,7 @@ NAN = np.array([[1, np.nan, 3, 4]], np.float32)
         ("image/png", b"1,2,3,4", 415),
     ],
 )
-def test_what_the_container_cant_read_is_a_model_error(
+def test_a_request_that_the_container_cannot_read_is_a_model_error(
     endpoints: Aws, content_type: str, body: bytes, status: int
 ) -> None:
     with pytest.raises(ClientError) as refused:
@@ -157,7 +159,7 @@ def test_an_accept_type_that_does_not_exist_is_a_model_error(endpoints: Aws) -> 
     assert answer["OriginalStatusCode"] == 406
 
 
-def test_a_container_goes_on_after_what_it_refused(endpoints: Aws) -> None:
+def test_a_container_continues_to_serve_after_a_refused_request(endpoints: Aws) -> None:
     with pytest.raises(ClientError):
         invoke(endpoints, "infer-kmeans", b"x", "text/csv")
     assert invoke(endpoints, "infer-kmeans", csv(ROWS), "text/csv")["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -1,4 +1,4 @@
-"""Training jobs through plain boto3: their life, what describes them, what is refused."""
+"""Training jobs through plain boto3: their states, their descriptions, and the requests that are refused."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_a_job_completes_and_tells_all_about_itself(aws: Aws, data: str) -> None:
+def test_a_completed_job_is_described_in_full(aws: Aws, data: str) -> None:
     job = aws.train("whole-life", "pca", data, PCA, Tags=[{"Key": "team", "Value": "maps"}])
 
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Completed"
@@ -211,7 +211,7 @@ def test_data_that_cant_be_trained_on_fails_the_job(aws: Aws, data: str, train: 
     assert reason in job["FailureReason"]
 
 
-def test_another_image_than_the_built_in_ones_fails_the_job(aws: Aws, data: str) -> None:
+def test_an_image_that_is_not_built_in_fails_the_job(aws: Aws, data: str) -> None:
     specification = {"TrainingImage": IMAGES["pca"].replace("pca:1", "xgboost:1"), "TrainingInputMode": "File"}
     job = aws.train("foreign", "pca", data, PCA, AlgorithmSpecification=specification)
     assert "trains only the built-in pca and kmeans" in job["FailureReason"]
@@ -296,7 +296,7 @@ def test_every_missing_member_is_named(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize("member", ["AlgorithmSpecification", "ResourceConfig", "StoppingCondition"])
-def test_what_only_other_kinds_of_jobs_may_leave_out_is_missed(aws: Aws, data: str, member: str) -> None:
+def test_a_member_that_only_other_kinds_of_jobs_may_omit_is_required(aws: Aws, data: str, member: str) -> None:
     request = aws.job_request("incomplete", "pca", data, PCA)
     del request[member]
     code, message = refusal(aws.cloud.client("sagemaker", config=_unchecked()).create_training_job, **request)

@@ -39,7 +39,7 @@ class TestStartRun:
         started = invoke(start_run.handler, **created(sequencer="0062"))
         assert started["run_id"] == run_id(BUCKET, KEY, "abc")
 
-    def test_a_folder_marker_starts_nothing(self, aws: FakeAws, invoke: Invoke) -> None:
+    def test_a_folder_marker_starts_no_run(self, aws: FakeAws, invoke: Invoke) -> None:
         assert invoke(start_run.handler, **created("incoming/folder/")) == {
             "skipped": "incoming/folder/ is a folder marker"
         }

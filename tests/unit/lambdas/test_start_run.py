@@ -67,7 +67,7 @@ def test_in_a_bucket_without_versions_the_etag_names_the_run(states: States) -> 
     assert list(states.started) == [run_id("incoming-bucket", "incoming/census.csv", "e1")]
 
 
-def test_a_folder_marker_starts_nothing(states: States) -> None:
+def test_a_folder_marker_starts_no_run(states: States) -> None:
     assert start_run.handler(created("incoming/x/"), CONTEXT) == {"skipped": "incoming/x/ is a folder marker"}
     assert states.started == {}
 
