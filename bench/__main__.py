@@ -25,6 +25,7 @@ MODULES = {
     "algorithms": sys.executable,
     "whole_run": sys.executable,
     "functions": sys.executable,
+    "forks": sys.executable,
     "timeline": sys.executable,
     "first_contact": sys.executable,
 }
