@@ -39,4 +39,6 @@ def test_jaccard_divides_shared_rows_by_the_rows_of_either() -> None:
 
 
 def test_a_label_without_rows_has_no_jaccard() -> None:
-    assert np.isnan(jaccard(contingency(np.zeros(3, dtype=int), np.zeros(3, dtype=int), 2))[1])
+    split = contingency(np.zeros(3, dtype=int), np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(jaccard(split), [2 / 3, np.nan])
+    np.testing.assert_allclose(jaccard(split.T), [2 / 3, 1 / 3])
