@@ -32,6 +32,7 @@ from embedded_aws.cloud.certificates import write_certificates, write_private
 from embedded_aws.cloud.server import (
     BUSY_DIRECTORY_EXIT,
     BUSY_PORT_EXIT,
+    IDLE_SECONDS,
     SETTINGS_VARIABLE,
     ServerSettings,
     pid_of_server,
@@ -66,6 +67,8 @@ class Cloud:
         Where every service answers.
     ca_bundle
         The certificate authority that signed the endpoint's certificate.
+    admin_token
+        What requests of the server's own routes must present.
     """
 
     directory: Path
@@ -73,6 +76,7 @@ class Cloud:
     ca_bundle: Path
     access_key: str
     secret_key: str
+    admin_token: str
     pid: int
     region: str = REGION
     account: str = ACCOUNT
@@ -89,6 +93,7 @@ class Cloud:
         record_calls: bool = True,
         wait_scale: float = 0.02,
         longest_wait: float = 0.3,
+        idle_seconds: float = IDLE_SECONDS,
         region: str = REGION,
         pace: str = "",
         faults: Iterable[str] = (),
@@ -110,6 +115,8 @@ class Cloud:
             Seconds that a state machine's waited second takes.
         longest_wait
             Seconds that a Wait state takes at most, whatever the scale.
+        idle_seconds
+            How long a function's execution environment is kept while it is idle.
         detached
             Whether it outlives this process; otherwise it ends with it, however that ends.
         pace
@@ -135,9 +142,11 @@ class Cloud:
             region=region,
             access_key=f"AKIA{secrets.token_hex(8).upper()}",
             secret_key=secrets.token_hex(20),
+            admin_token=secrets.token_hex(20),
             auth=auth,
             wait_scale=wait_scale,
             longest_wait=longest_wait,
+            idle_seconds=idle_seconds,
             record_calls=record_calls,
             sagemaker={"pace": pace, "faults": list(faults)},
         )
@@ -148,6 +157,7 @@ class Cloud:
             ca_bundle=ca_bundle,
             access_key=settings.access_key,
             secret_key=settings.secret_key,
+            admin_token=settings.admin_token,
             pid=process.pid,
             region=region,
             _process=process,
@@ -229,12 +239,13 @@ class Cloud:
         """Call one of the server's own routes (not AWS's), with and for JSON."""
         data = None if body is None else json.dumps(body).encode()
         with self._connection(timeout=30) as connection:
-            connection.request(method, path, data, {"content-type": "application/json"})
+            headers = {"content-type": "application/json", "authorization": f"Bearer {self.admin_token}"}
+            connection.request(method, path, data, headers)
             response = connection.getresponse()
-            answer = response.read()
+            content = response.read()
         if response.status >= 400:
-            raise CloudError(f"{method} {path} answered {response.status}: {answer.decode(errors='replace')[:300]}")
-        return json.loads(answer) if answer else None
+            raise CloudError(f"{method} {path} answered {response.status}: {content.decode(errors='replace')[:300]}")
+        return json.loads(content) if content else None
 
     def stop(self) -> None:
         """Stop the server with all that it has started; a second call does nothing.
@@ -323,7 +334,7 @@ class Cloud:
 
 
 _RECORDED = frozenset(
-    {"directory", "endpoint_url", "ca_bundle", "access_key", "secret_key", "pid", "region", "account"}
+    {"directory", "endpoint_url", "ca_bundle", "access_key", "secret_key", "admin_token", "pid", "region", "account"}
 )
 
 
@@ -340,7 +351,8 @@ def _spawn(settings: ServerSettings, log: Path, *, detached: bool) -> subprocess
     root = str(Path(__file__).resolve().parents[2])
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [root, variables.get("PYTHONPATH")]))
     output: IO[bytes]
-    with log.open("wb") as output:
+    write_private(log, b"")
+    with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "embedded_aws.cloud.server"],
             stdin=subprocess.DEVNULL if detached else subprocess.PIPE,

@@ -1,8 +1,7 @@
-"""The embedded AWS as a process: ministack, mended, with our SageMaker, behind one TLS port.
+"""The process of the embedded AWS: ministack with our corrections and our SageMaker, behind one TLS port.
 
-Started by :mod:`embedded_aws.cloud.instance`, which hands it its settings as JSON in the variable
-``EMBEDDED_AWS_SETTINGS``. ministack reads most of its own settings from the environment when it is
-imported, so they are set before that.
+:mod:`embedded_aws.cloud.instance` starts it and passes the settings as JSON in the variable ``EMBEDDED_AWS_SETTINGS``.
+ministack reads most of its own settings from the environment when it is imported, so they are set before that.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import asyncio
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -26,13 +26,15 @@ from embedded_aws.permissions import DECISIONS
 
 SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
 LOCK = "server.lock"  # in the directory; the server holds it for as long as its process exists
+_TEMPORARY = ("tmp", "objects")  # directories that exist while the server runs: unpacked functions, S3's objects
+IDLE_SECONDS = 60.0  # Lambda keeps idle environments for some minutes, which AWS does not document
 BUSY_PORT_EXIT = 98  # EADDRINUSE
 BUSY_DIRECTORY_EXIT = 16  # EBUSY
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a server is told when it is started.
+    """The settings of a server.
 
     Attributes
     ----------
@@ -42,12 +44,16 @@ class ServerSettings:
         The port of 127.0.0.1 that it listens on.
     access_key, secret_key
         The administrator's credentials.
+    admin_token
+        What requests of the routes that are not AWS's must present.
     auth
         Whether IAM policies are enforced.
     wait_scale
         Seconds that a state machine's waited second takes.
     longest_wait
         Seconds that a Wait state takes at most, whatever the scale.
+    idle_seconds
+        How long a function's execution environment is kept while it is idle.
     record_calls
         Whether CloudTrail records calls, and IAM's decisions are written to ``decisions.jsonl``.
     sagemaker
@@ -60,9 +66,11 @@ class ServerSettings:
     region: str
     access_key: str
     secret_key: str
+    admin_token: str
     auth: bool = True
     wait_scale: float = 0.02
     longest_wait: float = 0.3
+    idle_seconds: float = IDLE_SECONDS
     record_calls: bool = True
     sagemaker: dict[str, Any] = field(default_factory=dict)
 
@@ -74,6 +82,7 @@ class ServerSettings:
 def main() -> None:
     """Serve until SIGTERM, or until standard input ends where it is a pipe from the owner."""
     settings = ServerSettings(**json.loads(os.environ.pop(SETTINGS_VARIABLE)))
+    os.umask(0o077)  # nothing that this process or its children write is for other users
     lock = _lock(Path(settings.directory))  # closing the file would release the lock
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,10 +105,12 @@ def main() -> None:
         traceback.print_exc()
         code = 1
     host.stop()
+    for name in _TEMPORARY:
+        shutil.rmtree(Path(settings.directory, name), ignore_errors=True)
     lock.close()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Executions still running live in threads that nobody needs to wait for.
+    # The threads of running executions need not end first.
     os._exit(code)
 
 
@@ -140,8 +151,10 @@ def pid_of_server(directory: Path) -> int | None:
 
 def _set_environment(settings: ServerSettings) -> None:
     directory = Path(settings.directory)
-    temporary = directory / "tmp"
-    temporary.mkdir(exist_ok=True)
+    temporary, objects = (directory / name for name in _TEMPORARY)
+    for each in (temporary, objects):
+        shutil.rmtree(each, ignore_errors=True)  # of a server that was killed
+        each.mkdir()
     os.environ |= {
         "AUTH": str(settings.auth).lower(),
         "AWS_ACCESS_KEY_ID": settings.access_key,
@@ -161,6 +174,8 @@ def _set_environment(settings: ServerSettings) -> None:
         "MINISTACK_REGION": settings.region,
         "MINISTACK_SSL_CERT": str(directory / CERTIFICATE),
         "MINISTACK_SSL_KEY": str(directory / KEY),
+        "S3_DATA_DIR": str(objects),
+        "S3_PERSIST": "1",
         "SFN_WAIT_SCALE": str(settings.wait_scale),
         "SFTP_ENABLED": "0",
         "TMPDIR": str(temporary),
@@ -171,7 +186,8 @@ def _set_environment(settings: ServerSettings) -> None:
 def _install(settings: ServerSettings, host: Any) -> Any:
     from embedded_aws.ministack.installation import install  # noqa: PLC0415
 
-    return install(host, Path(settings.directory, DECISIONS) if settings.record_calls else None, **settings.sagemaker)
+    record = Path(settings.directory, DECISIONS) if settings.record_calls else None
+    return install(host, record, settings.admin_token, settings.idle_seconds, **settings.sagemaker)
 
 
 async def _serve(application: Any, listener: socket.socket, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""IAM's decisions, written down as they are taken: who was allowed or refused what on which resource."""
+"""Records IAM's decisions: which role was allowed or refused which action on which resource."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def record(path: Path) -> None:
     written: set[tuple[str, str, str, bool]] = set()
     lock = threading.Lock()
     file = path.open("a", buffering=1)
+    path.chmod(0o600)
 
     def noting_evaluate(context: Any, policies: Any, *limits: Any) -> Any:
         # A resource's policy is evaluated after the role's, for the same request.

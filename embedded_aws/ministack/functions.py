@@ -24,6 +24,7 @@ from ministack.services.cloudformation import provisioners
 from embedded_aws.faults.functions import FunctionFaults
 from embedded_aws.ministack import authorization
 from embedded_aws.processes.client import EnvironmentProcess, ForkHost
+from embedded_aws.processes.peers import is_of_this_user
 
 # ministack writes an invocation's REPORT line in the thread that ran it.
 _last_invocation = threading.local()
@@ -42,6 +43,15 @@ def apply(host: ForkHost) -> None:
     report_memory_used()
     keep_dead_letter_queues_of_templates()
     fork_instead_of_starting_an_interpreter(host)
+
+
+class _OwnProcessesOnly:
+    """Part of a request handler that closes the connections of other users' processes without a response."""
+
+    def handle(self: Any) -> None:
+        """Serve the connection; see ``socketserver.BaseRequestHandler``."""
+        if is_of_this_user(self.connection):
+            super().handle()  # type: ignore[misc]
 
 
 class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
@@ -77,6 +87,10 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         """What the process calls itself in its requests' user agent."""
         process = self._proc
         return process.variables["AWS_SDK_UA_APP_ID"] if process is not None else None
+
+    def _build_handler_class(self, *args: Any) -> type:
+        handler: type = super()._build_handler_class(*args)
+        return type("OwnRuntimeAPIHandler", (_OwnProcessesOnly, handler), {})
 
     def kill_process(self) -> None:
         """Kill the process, as if it had happened to it."""

@@ -9,8 +9,10 @@ from typing import Any
 from ministack import app
 
 from embedded_aws.ministack import (
+    admin_routes,
     customer_keys,
     decisions,
+    environments,
     events,
     fault_points,
     functions,
@@ -18,12 +20,21 @@ from embedded_aws.ministack import (
     object_events,
     objects,
     sagemaker,
+    signatures,
     workflows,
 )
 from embedded_aws.processes.client import ForkHost
 
 
-def install(host: ForkHost, record: Path | None, *, pace: str = "", faults: Iterable[str] = ()) -> Any:
+def install(
+    host: ForkHost,
+    record: Path | None,
+    admin_token: str,
+    idle_seconds: float,
+    *,
+    pace: str = "",
+    faults: Iterable[str] = (),
+) -> Any:
     """Prepare ministack and return its ASGI application.
 
     Parameters
@@ -32,6 +43,10 @@ def install(host: ForkHost, record: Path | None, *, pace: str = "", faults: Iter
         Forks the processes of functions, training jobs and endpoints.
     record
         The file to which IAM's decisions are appended, if any.
+    admin_token
+        What requests of the routes that are not AWS's must present.
+    idle_seconds
+        How long a function's execution environment is kept while it is idle.
     pace
         How long training jobs and endpoints take; see ``embedded_aws.sagemaker.pace``.
     faults
@@ -39,12 +54,15 @@ def install(host: ForkHost, record: Path | None, *, pace: str = "", faults: Iter
     """
     if record is not None:
         decisions.record(record)
+    signatures.apply()
     customer_keys.apply()
     functions.apply(host)
+    environments.apply(idle_seconds)
     workflows.apply()
     events.apply()
     object_events.apply()
     objects.apply()
     metrics.apply()
     fault_points.connect(sagemaker.register(host.start_worker, pace, faults).faults)
+    admin_routes.require_token(admin_token)
     return app.app

@@ -1,38 +1,113 @@
-"""S3: reading a part of an older version."""
+"""S3's objects: their bytes are kept on disk, and a part of any version can be read."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, BinaryIO
 
+from ministack.core.responses import StreamingResponse
 from ministack.services import s3
+
+_CHUNK_BYTES = 1024 * 1024
+# Set while a GetObject request is served whose object may be returned as an open file.
+_by_file: ContextVar[bool] = ContextVar("by_file", default=False)
 
 
 def apply() -> None:
-    """Mend S3 in this process."""
-    read_ranges_of_versions()
+    """Correct S3 in this process."""
+    keep_no_version_in_memory()
+    send_objects_from_disk()
 
 
-def read_ranges_of_versions() -> None:
-    """Let GetObject's Range bind together with VersionId, as on AWS; ministack answers the whole version."""
-    original: Callable[..., Any] = s3._get_object
+def keep_no_version_in_memory() -> None:
+    """Let the list of an object's versions refer to the files, where ministack also keeps each version's bytes."""
+    original: Callable[..., str | None] = s3._record_object_version
 
-    def get_object(bucket: str, key: str, headers: dict[str, str], query_params: dict[str, Any] | None = None) -> Any:
-        wanted = headers.get("range")
-        if not wanted or not s3._qp(query_params or {}, "versionId", ""):
-            return original(bucket, key, headers, query_params)
-        # A checksum is of the whole: it isn't sent with a part.
-        whole = {name: value for name, value in headers.items() if name not in ("range", "x-amz-checksum-mode")}
-        status, answer, body = original(bucket, key, whole, query_params)
+    def record(bucket: str, key: str, prior: Any, obj: Any, data: Any) -> str | None:
+        return original(bucket, key, prior, obj, None)
+
+    s3._record_object_version = record
+
+
+def send_objects_from_disk() -> None:
+    """Send large objects in chunks, and apply GetObject's Range to every version, as on AWS.
+
+    ministack reads the whole object for each part of it, and ignores Range if there is a VersionId.
+    """
+    get_object: Callable[..., Any] = s3._get_object
+    read_body: Callable[..., Any] = s3._read_body
+    version_body: Callable[..., Any] = s3._version_body
+
+    def read(bucket: str, key: str, obj: dict[str, Any]) -> Any:
+        if _by_file.get() and obj.get("body") is None and (file := _open(s3._object_disk_path(bucket, key))):
+            return file
+        return read_body(bucket, key, obj)
+
+    def read_version(bucket: dict[str, Any], name: str, key: str, version: dict[str, Any]) -> Any:
+        if _by_file.get() and (file := _open(s3._version_disk_path(name, key, version["version_id"]))):
+            return file
+        return version_body(bucket, name, key, version)
+
+    def get(bucket: str, key: str, headers: dict[str, str], query_params: dict[str, Any] | None = None) -> Any:
+        if s3._qp(query_params or {}, "partNumber", ""):
+            return get_object(bucket, key, headers, query_params)
+        wanted = headers.get("range", "")
+        # A checksum is of the whole object, so it is not sent with a part.
+        omitted = ("range", "x-amz-checksum-mode") if wanted else ()
+        # Step Functions calls this function itself, without a signed request, and expects bytes.
+        token = _by_file.set("x-amz-date" in headers)
+        try:
+            whole = {name: value for name, value in headers.items() if name not in omitted}
+            status, answer, body = get_object(bucket, key, whole, query_params)
+        finally:
+            _by_file.reset(token)
         if status != 200:
             return status, answer, body
-        found = s3._parse_range(wanted, len(body))
-        if found is None:
+        size = len(body) if isinstance(body, bytes) else os.fstat(body.fileno()).st_size
+        part = s3._parse_range(wanted, size) if wanted else (0, size - 1)
+        if part is None:
             error = s3._xml_body(s3._range_error_xml(bucket, key))
-            return 416, {"Content-Type": "application/xml", "Content-Range": f"bytes */{len(body)}"}, error
-        first, last = found
-        part = body[first : last + 1]
-        content_range = f"bytes {first}-{last}/{len(body)}"
-        return 206, {**answer, "Content-Length": str(len(part)), "Content-Range": content_range}, part
+            return 416, {"Content-Type": "application/xml", "Content-Range": f"bytes */{size}"}, error
+        first, last = part
+        answer = {**answer, "Content-Length": str(last - first + 1)}
+        if wanted:
+            status, answer["Content-Range"] = 206, f"bytes {first}-{last}/{size}"
+        return status, answer, _content(body, first, last)
 
-    s3._get_object = get_object
+    s3._get_object, s3._read_body, s3._version_body = get, read, read_version
+
+
+def _content(body: bytes | BinaryIO, first: int, last: int) -> Any:
+    """Return the bytes from one position up to and including another, as ministack sends them."""
+    if isinstance(body, bytes):
+        return body[first : last + 1]
+    body.seek(first)
+    length = last - first + 1
+    if length > _CHUNK_BYTES:
+        return StreamingResponse(_sender(body, length))
+    with body:
+        return body.read(length)
+
+
+def _sender(file: BinaryIO, length: int) -> Callable[[Any, Any], Any]:
+    """Return a coroutine function that sends so many bytes of a file as the body of a response."""
+
+    async def send_all(send: Any, _receive: Any) -> None:
+        left = length
+        with file:
+            while left:
+                chunk = file.read(min(left, _CHUNK_BYTES))
+                left -= len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+
+    return send_all
+
+
+def _open(path: str | None) -> BinaryIO | None:
+    try:
+        return Path(path).open("rb") if path else None
+    except OSError:
+        return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from pathlib import Path
+from urllib.error import HTTPError
 
 import boto3
 import psutil
@@ -49,6 +53,76 @@ def test_it_refuses_callers_it_does_not_know(cloud: Cloud) -> None:
     )
     with pytest.raises(ClientError, match="InvalidAccessKeyId"):
         stranger.list_buckets()
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("s3", "list_buckets"),
+        ("iam", "list_roles"),
+        ("stepfunctions", "list_state_machines"),
+        ("sagemaker", "list_models"),
+        ("sts", "get_caller_identity"),
+    ],
+)
+def test_a_known_access_key_is_refused_without_its_secret(cloud: Cloud, service: str, operation: str) -> None:
+    for key in (cloud.access_key, "test", cloud.account):
+        impostor = cloud.client(service, aws_access_key_id=key, aws_secret_access_key="guessed")
+        with pytest.raises(ClientError) as refused:
+            getattr(impostor, operation)()
+        assert refused.value.response["Error"]["Code"] in ("SignatureDoesNotMatch", "InvalidSignatureException")
+
+
+def test_a_roles_access_key_is_refused_without_its_secret(cloud: Cloud, workshop: Workshop) -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")
+    function = workshop.function(
+        f"import os\ndef handler(event, context): return [os.environ[name] for name in {names}]"
+    )
+    key, token = workshop.invoke(function)
+    impostor = cloud.client("sts", aws_access_key_id=key, aws_secret_access_key="guessed", aws_session_token=token)
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        impostor.get_caller_identity()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/_ministack/reset"),
+        ("POST", "/_ministack/config"),
+        ("GET", "/_ministack/sqs/messages"),
+        ("GET", "/_aws/ses"),
+        ("DELETE", "/_embedded/faults"),
+    ],
+)
+@pytest.mark.parametrize("authorization", [None, "Bearer guessed"])
+def test_routes_that_are_not_awss_need_the_token(
+    cloud: Cloud, method: str, path: str, authorization: str | None
+) -> None:
+    headers = {"authorization": authorization} if authorization else {}
+    request = urllib.request.Request(cloud.endpoint_url + path, b"{}", headers, method=method)
+    with pytest.raises(HTTPError) as refused:
+        urllib.request.urlopen(request, context=ssl.create_default_context(cafile=str(cloud.ca_bundle)))
+    assert refused.value.code == 403
+    assert json.load(refused.value) == {
+        "message": f"{path} needs the header Authorization: Bearer <admin_token of cloud.json>"
+    }
+
+
+def test_files_that_exist_become_private(tmp_path: Path) -> None:
+    secret = ("cloud.json", "env", "gateway.key", "server.log", "decisions.jsonl")
+    for name in secret:
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o666)
+    for name in ("tmp", "objects"):
+        (tmp_path / name).mkdir(mode=0o777)
+    with Cloud.start(tmp_path) as cloud:
+        cloud.write_exports()
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {name: modes[name] for name in (*secret, "tmp", "objects")} == {
+        **dict.fromkeys(secret, 0o600),
+        "tmp": 0o700,
+        "objects": 0o700,
+    }
 
 
 def test_any_client_works_with_the_exports_alone(cloud: Cloud) -> None:
