@@ -163,6 +163,7 @@ audit: setup ## Known vulnerabilities and licences of all pins
 docs: setup ## Write the documents that are generated
 	@$(BIN)/python -m infra.settings_docs
 	@$(BIN)/python -m infra.diagram
+	@$(BIN)/python -m tools.decisions
 
 clean: ## Remove everything that make installed or wrote
 	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build .local results out jobs/vendor

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from pathlib import Path
 
 from aws_cdk import App
 
 from infra.settings import Settings, SettingsError
+from infra.sources import PROJECT
 from infra.stack import SegmentationStack
 
-_CDK_JSON = Path(__file__).parents[1] / "cdk.json"
+_CDK_JSON = PROJECT / "cdk.json"
 # Metadata that would make the template depend on who synthesized it, and how.
 _NO_METADATA = {"aws:cdk:enable-path-metadata": False, "aws:cdk:enable-asset-metadata": False}
 

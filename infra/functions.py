@@ -19,8 +19,8 @@ from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
 from infra.policies import acknowledge, allow
 from infra.settings import Settings
+from infra.sources import FUNCTIONS
 
-_PROJECT = Path(__file__).parents[1]
 # The service calls of a small function take a second or two; botocore's own retries may stretch them.
 _CALL_SECONDS = 60
 # Nobody waits for their answer: what they fail to handle goes to the dead letters.
@@ -112,7 +112,7 @@ class Functions(Construct):
         # An asset over the project with all else excluded takes CDK half a minute: it walks everything beside them.
         with TemporaryDirectory() as staged:
             for package in ("contract", "jobs", "lambdas"):
-                copytree(_PROJECT / package, Path(staged, package), ignore=ignore_patterns("__pycache__"))
+                copytree(FUNCTIONS / package, Path(staged, package), ignore=ignore_patterns("__pycache__"))
             code = assets.Asset(self, "Code", path=staged)
         no_version = "Annotation::@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified"
         acknowledge(code, no_version, "The object's key is the hash of what it holds: new code has a new key")

@@ -12,14 +12,16 @@ from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.sources import PROJECT
+
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 PYTHON_VERSION = "3.14"
 MEBIBYTE = 1024 * 1024
 LAYER_LIMITS_MIB = {"base": 32, "science": 210}
 """How large each layer may be: together with 8 MiB for the code, Lambda's 250 MiB unzipped."""
 
-_LAYERS = Path(__file__).parents[1] / "layers"
-_CONSTRAINTS = _LAYERS.parent / "constraints.txt"
+_LAYERS = PROJECT / "layers"
+_CONSTRAINTS = PROJECT / "constraints.txt"
 _PIP_OPTIONS = (
     "--no-compile",
     "--only-binary=:all:",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 UP: Final = Path(os.environ.get("CENSUS_HOME", ROOT / ".local"))
 """Where the embedded AWS that `up` starts keeps its files."""
-CDK_OUT: Final = ROOT / "cdk.out"
+CDK_OUT: Final = Path(os.environ.get("CENSUS_ASSEMBLY", ROOT / "cdk.out"))
 SERVER_LOG: Final = UP / "last-run.log"
 START, SYNTH, DEPLOY, STOP = "Start", "Synthesize", "Deploy", "Stop"
 _FAULT_ERROR: Final = "FaultSpecError: "
