@@ -23,7 +23,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
-	bench stability audit docs format clean coverage mutants nightly rooms
+	bench release stability audit docs format clean coverage mutants nightly rooms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,6 +148,9 @@ deploy: $(RUN) ## Deploy to the AWS account that your credentials name
 destroy: $(RUN) ## Delete the stack; buckets with data stay
 	@npx cdk destroy
 
+release: setup ## Write dist: the wheel, the template with a script for the AWS CLI, SBOMs, checksums, notes
+	@$(BIN)/python -m tools.release
+
 stability: setup ## How far the labels of one file agree from run to run
 	@$(BIN)/python -m bench.stability
 
@@ -166,4 +169,4 @@ docs: setup ## Write the documents that are generated
 	@$(BIN)/python -m tools.decisions
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build dist .local results out jobs/vendor

@@ -27,6 +27,15 @@ from infra.trigger import Trigger
 from infra.workflow import Workflow, state_machine_arn
 
 
+_FEATURE_FLAGS = (
+    "@aws-cdk/aws-events:eventsTargetQueueSameAccount",
+    "@aws-cdk/aws-events:requireEventBusPolicySid",
+    "@aws-cdk/aws-kms:aliasNameRef",
+    "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy",
+)
+"""CDK's feature flags that this construct relies on, whatever the app's cdk.json sets."""
+
+
 class CensusSegmentation(Construct):
     """Turns every census CSV in its incoming bucket into labeled counties.
 
@@ -79,6 +88,8 @@ class CensusSegmentation(Construct):
         super().__init__(scope, construct_id)
         self.settings = settings = settings or Settings()
         self._check_id_is_free()
+        for flag in _FEATURE_FLAGS:
+            self.node.set_context(flag, True)
         for key, value in settings.all_tags.items():
             Tags.of(self).add(key, value)
 
