@@ -26,7 +26,6 @@ from infra.storage import Storage
 from infra.trigger import Trigger
 from infra.workflow import Workflow, state_machine_arn
 
-
 _FEATURE_FLAGS = (
     "@aws-cdk/aws-events:eventsTargetQueueSameAccount",
     "@aws-cdk/aws-events:requireEventBusPolicySid",
