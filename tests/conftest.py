@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# As the functions are configured. It stands before the first import of NumPy, which reads it.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 from local.synth import synth
 from tests.cloud import cloud, stack, workshop
 

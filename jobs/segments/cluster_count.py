@@ -8,6 +8,7 @@ import numpy as np
 from jobs.segments.alignment import adjusted_rand, contingency
 from jobs.segments.kmeans import nearest
 from jobs.segments.refine import SEED, fresh_start
+from jobs.segments.silhouettes import mean_silhouette
 from jobs.segments.stability import bootstrap
 
 CURVE_ROWS = 4_096
@@ -18,7 +19,7 @@ STEADINESS = 0.05
 
 _RESTARTS = 10
 CURVE_REFITS = 40
-_REFIT_STARTS = 3
+_REFIT_STARTS = 6
 _SILHOUETTE_ROWS = 2_048
 _NEIGHBOURS = 2
 
@@ -50,7 +51,19 @@ def elbow(points: np.ndarray, ks: Iterable[int], *, refits: int = CURVE_REFITS, 
     """
     rows = np.asarray(points[:CURVE_ROWS], dtype=np.float64)
     distinct = len(np.unique(rows, axis=0))
-    return [_measure(rows, k, refits, seed) for k in ks if k <= distinct]
+    found = {k: nearest(rows, fresh_start(rows, k, restarts=_RESTARTS, seed=seed)) for k in ks if k <= distinct}
+    if not found:
+        return []
+    similarities = _similarities(rows, {k: labels for k, (labels, _) in found.items()}, refits, seed)
+    return [
+        ElbowPoint(
+            k,
+            float(np.sqrt(squared).mean()),
+            similarities[k],
+            mean_silhouette(rows[:_SILHOUETTE_ROWS], labels[:_SILHOUETTE_ROWS], k),
+        )
+        for k, (labels, squared) in found.items()
+    ]
 
 
 def choose_k(curve: Sequence[ElbowPoint]) -> int:
@@ -83,21 +96,13 @@ def steadier_neighbour(curve: Sequence[ElbowPoint], k: int) -> ElbowPoint | None
     return best if best.adjusted_rand > own.adjusted_rand + STEADINESS else None
 
 
-def _measure(rows: np.ndarray, k: int, refits: int, seed: int) -> ElbowPoint:
-    centroids = fresh_start(rows, k, restarts=_RESTARTS, seed=seed)
-    labels, squared = nearest(rows, centroids)
-    refitted = bootstrap(rows, k, refits=refits, starts=_REFIT_STARTS, seed=seed)
-    indices = [adjusted_rand(contingency(labels, nearest(rows, refit)[0], k)) for refit in refitted]
-    return ElbowPoint(k, float(np.sqrt(squared).mean()), float(np.mean(indices)), _silhouette(rows, labels))
-
-
-def _silhouette(rows: np.ndarray, labels: np.ndarray) -> float | None:
-    from sklearn.metrics import silhouette_score  # noqa: PLC0415 - a second to import
-
-    rows, labels = rows[:_SILHOUETTE_ROWS], labels[:_SILHOUETTE_ROWS]
-    if not 2 <= len(np.unique(labels)) < len(rows):
-        return None
-    return float(silhouette_score(rows, labels))
+def _similarities(rows: np.ndarray, labelings: dict[int, np.ndarray], refits: int, seed: int) -> dict[int, float]:
+    """Return the mean adjusted Rand index of each k's labels (n,) and those of its bootstrap refits."""
+    indices: dict[int, list[float]] = {k: [] for k in labelings}
+    for refitted in bootstrap(rows, list(labelings), refits=refits, starts=_REFIT_STARTS, seed=seed):
+        for (k, labels), centroids in zip(labelings.items(), refitted, strict=True):
+            indices[k].append(adjusted_rand(contingency(labels, nearest(rows, centroids)[0], k)))
+    return {k: float(np.mean(found)) for k, found in indices.items()}
 
 
 def _bends(curve: Sequence[ElbowPoint]) -> list[float]:

@@ -6,7 +6,6 @@ each time: the seed is constant, and the sample does not depend on the order of 
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypedDict
@@ -15,6 +14,7 @@ import numpy as np
 
 from jobs.segments.alignment import agreement, contingency
 from jobs.segments.kmeans import nearest
+from jobs.segments.lloyd import Lloyd
 
 SEED = 20190308
 """Any constant serves: with the same rows, the same seed and enough starts, every run has the same result."""
@@ -78,7 +78,9 @@ def fresh_start(sample: np.ndarray, clusters: int, *, restarts: int, seed: int =
     """
     if len(sample) <= clusters:
         return np.resize(sample, (clusters, sample.shape[1])).astype(np.float64)
-    return _cluster(sample, clusters, init="k-means++", restarts=restarts, seed=seed)
+    fit = Lloyd(sample)
+    best = fit.best(fit.starts(clusters, restarts, np.random.default_rng(seed)), tolerance=0)
+    return _Pass.of([sample], best).means  # with the digits of float64
 
 
 def refine(blocks: Blocks, sagemaker: np.ndarray, fresh: np.ndarray, sample: np.ndarray) -> Refinement:
@@ -99,7 +101,7 @@ def refine(blocks: Blocks, sagemaker: np.ndarray, fresh: np.ndarray, sample: np.
     sample
         (n, c) an even sample of the rows.
     """
-    polished = _cluster(sample, len(sagemaker), init=sagemaker) if len(sample) > len(sagemaker) else sagemaker
+    polished = Lloyd(sample).best(sagemaker[None], tolerance=0) if len(sample) > len(sagemaker) else sagemaker
     is_better = _Pass.of([sample], polished).msd < (1 - _EQUALLY_GOOD) * _Pass.of([sample], fresh).msd
     start = polished if is_better else fresh
     last, passes = _lloyd(blocks, start)
@@ -179,15 +181,3 @@ def _lloyd(blocks: Blocks, start: np.ndarray) -> tuple[_Pass, int]:
         if rest or passes == _MAX_PASSES:
             return found, passes
         centroids = found.means
-
-
-def _cluster(
-    rows: np.ndarray, clusters: int, *, init: str | np.ndarray, restarts: int = 1, seed: int = SEED
-) -> np.ndarray:
-    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, which only some callers need
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # duplicate rows may leave fewer distinct clusters than k, which is no error
-        model = KMeans(clusters, init=init, n_init=restarts, random_state=seed, tol=0).fit(rows.astype(np.float64))
-    centroids: np.ndarray = model.cluster_centers_
-    return centroids

@@ -29,10 +29,9 @@ def mean_silhouettes(sample: Rows, clusters: int) -> tuple[list[float | None], f
         One mean per segment, None where the sample has none of its rows; and the mean over the sample. All are None
         if fewer than two segments have rows, or if every row is a segment of its own.
     """
-    present = len(np.unique(sample.labels))
-    if not 2 <= present < len(sample):
+    values = _silhouettes(sample.components, sample.labels, clusters)
+    if values is None:
         return [None] * clusters, None
-    values = _silhouettes(sample.components.astype(np.float64), sample.labels, clusters)
     means = [
         float(values[sample.labels == label].mean()) if (sample.labels == label).any() else None
         for label in range(clusters)
@@ -40,8 +39,17 @@ def mean_silhouettes(sample: Rows, clusters: int) -> tuple[list[float | None], f
     return means, float(values.mean())
 
 
-def _silhouettes(points: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
-    """(n,) silhouettes of points (n, c)."""
+def mean_silhouette(points: np.ndarray, labels: np.ndarray, clusters: int) -> float | None:
+    """Return the mean silhouette of points (n, c) with labels (n,); None where it is not defined."""
+    values = _silhouettes(points, labels, clusters)
+    return None if values is None else float(values.mean())
+
+
+def _silhouettes(points: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray | None:
+    """(n,) silhouettes of points (n, c); None if fewer than two clusters have points, or each point is a cluster."""
+    if not 2 <= len(np.unique(labels)) < len(points):
+        return None
+    points = points.astype(np.float64)
     member = (labels[:, None] == np.arange(clusters)).astype(np.float64)  # (n, k)
     counts = member.sum(axis=0)
     sums = np.concatenate(

@@ -6,7 +6,7 @@ centroids are few numbers, so they can be applied to every row of a run, however
 """
 
 import io
-import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from jobs.segments.alignment import adjusted_rand, align, contingency, jaccard
 from jobs.segments.kmeans import nearest
+from jobs.segments.lloyd import Lloyd
 from jobs.segments.refine import SEED
 from jobs.segments.rows import Certainty
 
@@ -49,7 +50,7 @@ class Stability:
         clusters = len(centroids)
         labels = nearest(sample, centroids)[0]
         aligned, similar, agreeing = [], [], []
-        for refit in bootstrap(sample, clusters, refits=refits, seed=seed):
+        for (refit,) in bootstrap(sample, [clusters], refits=refits, seed=seed):
             table = contingency(labels, nearest(sample, refit)[0], clusters)
             aligned.append(refit[align(table)])
             similar.append(jaccard(table))
@@ -88,28 +89,21 @@ class Stability:
 
 
 def bootstrap(
-    sample: np.ndarray, clusters: int, *, refits: int, starts: int = FRESH_STARTS, seed: int = SEED
-) -> list[np.ndarray]:
-    """Cluster `refits` resamples of a sample (n, c), each from `starts` k-means++ starts: a list of (k, c).
+    sample: np.ndarray, ks: Sequence[int], *, refits: int, starts: int = FRESH_STARTS, seed: int = SEED
+) -> Iterator[list[np.ndarray]]:
+    """Cluster `refits` resamples of a sample (n, c): for each resample, centroids (k, c) for each of `ks`.
 
-    A row that is drawn several times counts by a weight, so that each refit sees the 63 % of distinct rows only.
+    A row that is drawn several times counts by a weight, so that each refit sees the 63 % of distinct rows only. The
+    ks of a resample share their k-means++ starts, so that chance changes all of them alike.
     """
-    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, which most importers of this module needn't
-
     random = np.random.default_rng(seed)
-    rows = np.asarray(sample, dtype=np.float64)
-    found = []
     for _ in range(refits):
-        weights = np.bincount(random.integers(len(rows), size=len(rows)), minlength=len(rows))
+        weights = np.bincount(random.integers(len(sample), size=len(sample)), minlength=len(sample))
         drawn = np.flatnonzero(weights)
-        if len(drawn) <= clusters:
-            found.append(np.resize(rows[drawn], (clusters, rows.shape[1])))
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # duplicate rows may leave fewer distinct clusters than k: no error
-            model = KMeans(clusters, n_init=starts, random_state=int(random.integers(2**31)))
-            found.append(model.fit(rows[drawn], sample_weight=weights[drawn]).cluster_centers_)
-    return found
+        rows = np.asarray(sample[drawn], dtype=np.float64)
+        fit = Lloyd(rows, weights[drawn])
+        first = fit.starts(max(ks), starts, random)
+        yield [fit.best(first[:, :k]) if len(rows) > k else np.resize(rows, (k, rows.shape[1])) for k in ks]
 
 
 def runners_up(rows: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
