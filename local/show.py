@@ -71,6 +71,8 @@ def warnings(segments: "SegmentsDocument") -> list[str]:
     segments
         The content of segments.json.
     """
+    from jobs.segments.certainty import steadier_sentence  # noqa: PLC0415 - imports numpy, which few commands need
+
     lines = []
     if dropped := segments["rows"]["dropped"]:
         regions = segments["dropped_regions"]
@@ -81,22 +83,9 @@ def warnings(segments: "SegmentsDocument") -> list[str]:
     if constant := segments.get("constant_features"):
         names = ", ".join(f"{feature['name']} (always {feature['value']:g})" for feature in constant)
         lines.append(f"columns with a single value were left out of the model: {names}")
-    if sentence := steadier_sentence(segments):
+    if sentence := steadier_sentence(segments["kmeans"]):
         lines.append(sentence)
     return lines
-
-
-def steadier_sentence(segments: "SegmentsDocument") -> str | None:
-    """Return the recommendation of a steadier number of segments, if the run found one."""
-    kmeans = segments["kmeans"]
-    index = {point["k"]: point["adjusted_rand"] for point in kmeans["elbow"]}
-    k, steadier = kmeans["k"], kmeans["steadier_k"]
-    if steadier is None:
-        return None
-    return (
-        f"{steadier} segments are much steadier than {k}: their adjusted Rand index over bootstrap refits is"
-        f" {index[steadier]:.2f}, and that of {k} is {index[k]:.2f}"
-    )
 
 
 def print_notes(console: "Console", lines: Iterable[str]) -> None:
@@ -138,7 +127,9 @@ def step_table(steps: Iterable[Step]) -> RenderableType:
 
 
 def explanation(found: "Explanation") -> RenderableType:
-    """Return why a county is in its segment."""
+    """Return why a county is in its segment, how certain that is, and what would have to differ."""
+    from jobs.segments.certainty import CLASSES, classify  # noqa: PLC0415 - imports numpy, which few commands need
+
     county = found.county
     nearest = (
         f"{found.distance:.3f} from its centroid; the runner-up, segment {found.runner_up} "
@@ -146,11 +137,15 @@ def explanation(found: "Explanation") -> RenderableType:
     )
     return Group(
         Styled(f"{county.name} ({county.id}) is in segment {county.label}: {found.segment}", "bold"),
-        f"It is {nearest}.\n",
+        f"It is {nearest}.",
+        f"How certain: {CLASSES[classify([found.stability])[0]].name.lower()}. It keeps this segment in"
+        f" {found.stability:.0%} of the refits on redrawn rows.\n",
         "What sets the segment apart, and the county's values:",
         *(f"  {trait.text}" for trait in found.traits),
         "\nWhere it differs most from its segment:",
         *(f"  {departure.text}" for departure in found.departures),
+        f"\nWhat would have to differ to put it on the border with segment {found.runner_up}, each on its own:",
+        *([f"  {switch.text}" for switch in found.switches] or ["  no single feature is enough"]),
     )
 
 

@@ -21,7 +21,7 @@ ACCENT, OTHER, QUIET = "var(--accent)", "var(--other)", "var(--quiet)"
 FONT = "system-ui, sans-serif"
 SHOWN = "indexof(shown, datum.label) >= 0"
 MAKEUP_FEATURES = 10  # as many as the notebook drew
-STRONG_EFFECT = 3.0  # standard deviations at full colour
+STRONG_EFFECT = 3.0  # standard deviations at full color
 BAR = 24  # pixels
 MAP_SIZE = (975, 610)  # what us-atlas' projected topology is drawn for
 FIT_WIDTH = {"type": "fit-x", "contains": "padding"}  # heights follow from the number of bars
@@ -79,6 +79,7 @@ def _charts(document: SegmentsDocument, variance_to_keep: float, *, with_map: bo
     }
     if document["kmeans"]["elbow"]:
         charts["elbow"] = _elbow(document)
+        charts["steadiness"] = _steadiness(document)
     if with_map:
         charts["map"] = _map(document)
     return charts
@@ -93,19 +94,25 @@ def _shown(document: SegmentsDocument) -> alt.Parameter:
 
 
 def _segment_colour(document: SegmentsDocument) -> alt.Color:
-    labels = [segment["label"] for segment in document["segments"]]
-    return alt.Color("label:N", scale=alt.Scale(domain=labels, range=colours(len(labels))), legend=None)
+    labels = sorted(segment["label"] for segment in document["segments"])
+    palette = colours(labels[-1] + 1)
+    scale = alt.Scale(domain=labels, range=[palette[label] for label in labels])
+    return alt.Color("label:N", scale=scale, legend=None)
 
 
 def _map(document: SegmentsDocument) -> AnyChart:
+    """Draw the counties; `fills` of each county holds its color for every view of the map."""
     counties = (
         _data("counties")
+        .transform_calculate(fill=f"{SHOWN} ? datum.fills[coloring] : '{QUIET}'")
         .mark_geoshape(stroke=PAPER, strokeWidth=0.3)
         .encode(
-            color=alt.when(SHOWN).then(_segment_colour(document)).otherwise(alt.value(QUIET)),
+            color=alt.Color("fill:N", scale=None),
             tooltip=[
                 alt.Tooltip("name:N", title="County"),
                 alt.Tooltip("segment:N", title="Segment"),
+                alt.Tooltip("stability:N", title="Stability"),
+                alt.Tooltip("runnerUp:N", title="Runner-up"),
                 alt.Tooltip("distance:N", title="Distance"),
             ],
             description=alt.Description("name:N"),
@@ -120,8 +127,8 @@ def _map(document: SegmentsDocument) -> AnyChart:
     return (
         alt.layer(counties, states, inset)
         .project(type="identity", scale=1, translate=[0, 0])
-        .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description="Map of counties coloured by segment")
-        .add_params(_shown(document))
+        .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description="Map of counties, colored as selected above it")
+        .add_params(_shown(document), alt.param(name="coloring", value="segment"))
     )
 
 
@@ -193,6 +200,38 @@ def _elbow(document: SegmentsDocument) -> AnyChart:
         width="container",
         height=220,
         description=f"Mean distance to the centroid for each number of clusters; {chosen} were used",
+    )
+
+
+def _steadiness(document: SegmentsDocument) -> AnyChart:
+    """Draw the adjusted Rand index and the silhouette by k, with a symbol of its own for each."""
+    chosen = len(document["segments"])
+    values = [
+        {"k": point["k"], "measure": name, "value": value, "chosen": point["k"] == chosen}
+        for point in document["kmeans"]["elbow"]
+        for name, value in (("Adjusted Rand index", point["adjusted_rand"]), ("Silhouette", point["silhouette"]))
+        if value is not None
+    ]
+    legend = alt.Legend(orient="top", title=None, labelColor=INK, symbolOpacity=1)
+    base = alt.Chart(alt.InlineData(values)).encode(
+        x=alt.X("k:O", title="Clusters (k)", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5)),
+        color=alt.Color("measure:N", scale=alt.Scale(range=[ACCENT, OTHER]), legend=legend),
+    )
+    lines = base.mark_line(strokeWidth=2)
+    points = base.mark_point(filled=True, opacity=1).encode(
+        shape=alt.Shape("measure:N", scale=alt.Scale(range=["circle", "square"]), legend=legend),
+        size=alt.SizeValue(40, condition={"test": "datum.chosen", "value": 160}),
+        tooltip=[
+            alt.Tooltip("k:O", title="Clusters"),
+            alt.Tooltip("measure:N", title="Measure"),
+            alt.Tooltip("value:Q", title="Value", format=".2f"),
+        ],
+    )
+    return alt.layer(lines, points).properties(
+        width="container",
+        height=220,
+        description=f"Adjusted Rand index and silhouette for each number of clusters; {chosen} were used",
     )
 
 

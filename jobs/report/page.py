@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from jobs.report import counties
 from jobs.report.charts import THEME, specifications
 from jobs.report.palette import colours
+from jobs.segments.certainty import CLASSES, classify, stability_in_words, steadier_sentence
 from jobs.segments.document import FeatureSummary, SegmentsDocument
 from jobs.segments.rows import Rows
 from jobs.segments.scaling import Scaling
@@ -68,9 +69,11 @@ def render(report: RunReport) -> str:
     FileNotFoundError
         If jobs/vendor is empty; `npm ci` fills it.
     """
+    report = replace(report, document=_largest_first(report.document))
     document = report.document
     listed = report.statistics.listed
     county_map = _county_map(listed)
+    palette = _palette(document)
     charts = specifications(document, report.variance_to_keep, with_map=county_map.drawn)
     return _template().render(
         document=document,
@@ -80,7 +83,10 @@ def render(report: RunReport) -> str:
         noun="counties" if county_map.drawn else "regions",
         listed=listed is not None,
         statistics_sample=SAMPLE_ROWS,
-        colours=colours(len(document["segments"])),
+        colours=palette,
+        named={segment["label"]: segment["name"] for segment in document["segments"]},
+        certainties=_certainties(listed),
+        steadier=steadier_sentence(document["kmeans"]),
         summaries=[(summary, _feature(summary)) for summary in document["feature_summaries"]],
         style=_own_file("report.css"),
         scripts=[_safe_script(script) for script in _scripts()],
@@ -88,6 +94,22 @@ def render(report: RunReport) -> str:
         data=_json(_page_data(report)),
         topology=_safe_json(counties.topology()) if county_map.drawn else None,
     )
+
+
+def _largest_first(document: SegmentsDocument) -> SegmentsDocument:
+    by_size = sorted(document["segments"], key=lambda segment: (-segment["size"], segment["label"]))
+    return {**document, "segments": by_size}
+
+
+def _palette(document: SegmentsDocument) -> list[str]:
+    """Return the color of every label up to the largest one."""
+    return colours(max(segment["label"] for segment in document["segments"]) + 1)
+
+
+def _certainties(listed: Rows | None) -> list[tuple[str, str, int]]:
+    """Return for each class of certainty its name, its range, and its number of rows."""
+    rows = np.bincount(classify(listed.stabilities), minlength=len(CLASSES)).tolist() if listed else [0] * len(CLASSES)
+    return [(one.name, one.range, count) for one, count in zip(CLASSES, rows, strict=True)]
 
 
 def _county_map(listed: Rows | None) -> counties.CountyMap:
@@ -106,7 +128,8 @@ def _page_data(report: RunReport) -> dict[str, Any]:
     return {
         "theme": THEME,
         "segments": [{"label": segment["label"], "name": segment["name"]} for segment in document["segments"]],
-        "colours": colours(len(document["segments"])),
+        "colours": _palette(document),
+        "certainties": [one.name for one in CLASSES],
         "components": [component["name"] for component in document["pca"]["makeup"]],
         "makeup": [_heaviest(component["weights"], document) for component in document["pca"]["makeup"]],
         "componentCells": _component_cells(document),
@@ -209,6 +232,10 @@ def _rows(listed: Rows | None) -> dict[str, Any] | None:
         "county": listed.counties,
         "label": listed.labels.tolist(),
         "distance": np.round(listed.distances, 3).tolist(),
+        "runnerUp": listed.runners_up.tolist(),
+        "margin": np.round(listed.margins, 3).tolist(),
+        "stability": np.round(listed.stabilities, 3).tolist(),
+        "certainty": classify(listed.stabilities).tolist(),
         "components": np.round(listed.components.astype(np.float64), 3).T.tolist(),
     }
 
@@ -247,6 +274,7 @@ def _template() -> Template:
     environment.filters["short"] = lambda text: shortened(text, _LONGEST_NAME)
     environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
     environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["stability"] = stability_in_words
     environment.filters["millions"] = _millions
     environment.filters["spoken"] = _spoken
     environment.filters["shown"] = _shown

@@ -1,4 +1,4 @@
-// Draws the charts, and keeps filter, map, histograms and table in step. No request leaves the page.
+// Draws the charts, and applies the filter to the map, the histograms and the table. The page makes no request.
 "use strict";
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "null");
@@ -32,12 +32,19 @@
       const row = places.get(county.id);
       if (row === undefined) {
         const name = `${county.properties.name} (not in the data)`;
-        Object.assign(county, { name, label: null, segment: "none", distance: "none" });
+        Object.assign(county, { name, label: null, segment: "none", stability: "none", runnerUp: "none", distance: "none" });
       }
       else {
         const label = rows.label[row];
-        const name = `${rows.county[row]}, ${rows.states[rows.state[row]]}`;
-        Object.assign(county, { name, label, segment: names.get(label), distance: rows.distance[row].toFixed(2) });
+        Object.assign(county, {
+          name: `${rows.county[row]}, ${rows.states[rows.state[row]]}`,
+          label,
+          segment: names.get(label),
+          stability: `${Math.round(100 * rows.stability[row])} %: ${data.certainties[rows.certainty[row]].toLowerCase()}`,
+          runnerUp: names.get(rows.runnerUp[row]),
+          distance: rows.distance[row].toFixed(2),
+          fills: { segment: data.colours[label], certainty: `url(#certainty-${rows.certainty[row]})` },
+        });
       }
     }
     return { counties, states: vega.read(topology, { type: "topojson", mesh: "states" }) };
@@ -79,17 +86,20 @@
     { title: "Id", text: true, value: (row) => rows.id[row] },
     { title: "State", text: true, value: (row) => rows.states[rows.state[row]] },
     { title: "County", text: true, value: (row) => rows.county[row] },
-    { title: "Segment", text: true, value: (row) => rows.label[row], cell: segmentCell },
+    { title: "Segment", text: true, value: (row) => rows.label[row], cell: (cell, row) => nameCell(cell, rows.label[row]) },
     { title: "Distance", value: (row) => rows.distance[row] },
+    { title: "Runner-up", text: true, value: (row) => rows.runnerUp[row], cell: (cell, row) => nameCell(cell, rows.runnerUp[row]) },
+    { title: "Margin", value: (row) => rows.margin[row] },
+    { title: "Stability", value: (row) => rows.stability[row] },
     ...rows.components.map((values, i) => ({ title: `c_${i + 1}`, value: (row) => values[row] })),
   ];
 
-  function segmentCell(cell, row) {
+  function nameCell(cell, label) {
     const key = document.createElement("span");
     key.className = "key";
-    key.style.setProperty("--colour", data.colours[rows.label[row]]);
+    key.style.setProperty("--colour", data.colours[label]);
     cell.className = "text name";
-    cell.append(key, names.get(rows.label[row]));
+    cell.append(key, names.get(label));
   }
 
   function headings() {
@@ -191,6 +201,18 @@
     }
   }
 
+  // --- coloring of the map -------------------------------------------------------------------------------------
+  function startColoring(map) {
+    const choices = [...document.querySelectorAll("#coloring input")];
+    const color = () => {
+      const { value } = choices.find((choice) => choice.checked);
+      for (const part of document.querySelectorAll("[data-coloring]")) part.hidden = part.dataset.coloring !== value;
+      map.signal("coloring", value).runAsync();
+    };
+    for (const choice of choices) choice.addEventListener("change", color);
+    color(); // a browser may have restored another choice
+  }
+
   async function start() {
     startFilter();
     if (rows) startTable();
@@ -199,7 +221,7 @@
     const datasets = { components: { cells: data.componentCells }, features: { cells: data.featureCells } };
     for (const element of document.querySelectorAll("[data-chart]")) {
       const name = element.dataset.chart;
-      if (name === "map") await draw(element, name, shapes());
+      if (name === "map") startColoring(await draw(element, name, shapes()));
       else if (name === "makeup") await draw(element, name, { weights: data.makeup[element.dataset.component] });
       else if (charts[name]) await draw(element, name, datasets[name]);
     }

@@ -15,6 +15,7 @@ from jobs.segments.scaling import Scaling
 from jobs.segments.wording import Feature, Kind
 
 LISTED_FEATURES = 8
+LISTED_SWITCHES = 3
 
 
 class UnknownCountyError(LookupError):
@@ -29,7 +30,10 @@ class UnknownCountyError(LookupError):
 
 @dataclass(frozen=True)
 class County:
-    """A row of labeled_counties.csv; `index` is its number in the file, from 0."""
+    """A row of labeled_counties.csv; `index` is its number in the file, from 0.
+
+    `stability` is the share (0..1) of bootstrap refits in which it keeps its label.
+    """
 
     index: int
     id: str
@@ -37,6 +41,8 @@ class County:
     components: tuple[float, ...]
     label: int
     distance: float
+    runner_up: int
+    stability: float
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,30 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """A change of one feature that puts a county on the border of its segment and the runner-up.
+
+    `value` and `needed` are the county's value and the one on the border, in original units; `needed` lies within the
+    range of the census. `apart` is their difference in standard deviations over all rows.
+    """
+
+    feature: str
+    label: str
+    value: float
+    needed: float
+    apart: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """Why a county is in its segment.
+    """Why a county is in its segment, and how certain that is.
 
     `distance` is the distance to the centroid of its segment, `runner_up_distance` to the next nearest centroid, and
-    `margin` their difference; if it is 0, the county could be in either segment. `traits` are the features that are
-    traits of the segment; `departures` are the features in which the county differs most from its segment.
+    `margin` their difference; if it is 0, the county could be in either segment. `stability` is the share (0..1) of
+    bootstrap refits in which the county keeps its segment. `traits` are the features that are traits of the segment;
+    `departures` are the features in which the county differs most from its segment. `switches` are the features that
+    would have to differ least, each on its own, to bring the county to the border with the runner-up.
     """
 
     county: County
@@ -71,8 +95,10 @@ class Explanation:
     runner_up_name: str
     runner_up_distance: float
     margin: float
+    stability: float
     traits: tuple[Comparison, ...]
     departures: tuple[Comparison, ...]
+    switches: tuple[Switch, ...]
 
 
 @dataclass(frozen=True)
@@ -101,10 +127,12 @@ class CountyComparison:
 
 
 def read_counties(labeled: str) -> list[County]:
-    """Read labeled_counties.csv: the id, State, County, c_1..c_n, label, distance, segment."""
+    """Read labeled_counties.csv: the id, State, County, c_1..c_n, and the columns that `County` names."""
     rows = csv.reader(io.StringIO(labeled, newline=""))
     heading = next(rows)
-    label, distance = heading.index("label"), heading.index("distance")
+    label, distance, runner_up, stability = (
+        heading.index(column) for column in ("label", "distance", "runner_up", "stability")
+    )
     return [
         County(
             index=index,
@@ -113,6 +141,8 @@ def read_counties(labeled: str) -> list[County]:
             components=tuple(float(value) for value in row[3:label]),
             label=int(row[label]),
             distance=float(row[distance]),
+            runner_up=int(row[runner_up]),
+            stability=float(row[stability]),
         )
         for index, row in enumerate(rows)
     ]
@@ -173,14 +203,11 @@ def explain_county(county: County, features: Mapping[str, float], segments: Segm
     segments
         The content of segments.json.
     """
-    own = segments["segments"][county.label]
+    own, runner_up = (_segment(segments, label) for label in (county.label, county.runner_up))
     point = np.array(county.components)
-    distances = {
-        segment["label"]: float(np.linalg.norm(point - np.array(segment["centroid_components"])))
-        for segment in segments["segments"]
-    }
-    others = {label: distance for label, distance in distances.items() if label != county.label}
-    runner_up = min(others, key=lambda label: others[label]) if others else county.label
+    distance, runner_up_distance = (
+        float(np.linalg.norm(point - np.array(segment["centroid_components"]))) for segment in (own, runner_up)
+    )
     compared = [_compare(summary, features, own) for summary in segments["feature_summaries"]]
     traits = [trait["feature"] for trait in own["traits"]]
     by_feature = {comparison.feature: comparison for comparison in compared}
@@ -189,13 +216,51 @@ def explain_county(county: County, features: Mapping[str, float], segments: Segm
     return Explanation(
         county=county,
         segment=own["name"],
-        distance=distances[county.label],
-        runner_up=runner_up,
-        runner_up_name=segments["segments"][runner_up]["name"],
-        runner_up_distance=distances[runner_up],
-        margin=distances[runner_up] - distances[county.label],
+        distance=distance,
+        runner_up=county.runner_up,
+        runner_up_name=runner_up["name"],
+        runner_up_distance=runner_up_distance,
+        margin=runner_up_distance - distance,
+        stability=county.stability,
         traits=tuple(by_feature[name] for name in traits),
         departures=tuple(departing[:LISTED_FEATURES]),
+        switches=tuple(_switches(county, features, segments)[:LISTED_SWITCHES]),
+    )
+
+
+def _switches(county: County, features: Mapping[str, float], segments: SegmentsDocument) -> list[Switch]:
+    """Return the changes of one feature each that put a county on the border with the runner-up, the smallest first.
+
+    The border is the plane halfway between the two centroids. A change of a feature by its whole range moves the county
+    by the feature's weights in the components.
+    """
+    own, other = (
+        np.array(_segment(segments, label)["centroid_components"]) for label in (county.label, county.runner_up)
+    )
+    towards = other - own
+    to_border = float(((own + other) / 2 - np.array(county.components)) @ towards)
+    switches = []
+    for summary in segments["feature_summaries"]:
+        weights = [component["weights"][summary["feature"]] for component in segments["pca"]["makeup"]]
+        moved = float(np.array(weights) @ towards)
+        value, span = features[summary["feature"]], summary["maximum"] - summary["minimum"]
+        needed = value + to_border / moved * span if moved else np.inf
+        if county.runner_up != county.label and summary["minimum"] <= needed <= summary["maximum"]:
+            switches.append(_switch(summary, value, needed))
+    return sorted(switches, key=lambda switch: abs(switch.apart))
+
+
+def _switch(summary: FeatureSummary, value: float, needed: float) -> Switch:
+    feature = _feature(summary)
+    return Switch(
+        feature=feature.name,
+        label=feature.label,
+        value=value,
+        needed=needed,
+        apart=(needed - value) / (summary["std"] or 1.0),
+        text=(
+            f"{feature.label} {feature.value(needed, against=value)} instead of {feature.value(value, against=needed)}"
+        ),
     )
 
 
@@ -211,11 +276,15 @@ def compare_counties(
     return CountyComparison(
         one=one,
         other=other,
-        one_segment=segments["segments"][one.label]["name"],
-        other_segment=segments["segments"][other.label]["name"],
+        one_segment=_segment(segments, one.label)["name"],
+        other_segment=_segment(segments, other.label)["name"],
         distance=float(np.linalg.norm(np.array(one.components) - np.array(other.components))),
         differences=tuple(sorted(differences, key=lambda difference: -abs(difference.apart))),
     )
+
+
+def _segment(segments: SegmentsDocument, label: int) -> Segment:
+    return next(segment for segment in segments["segments"] if segment["label"] == label)
 
 
 def _compare(summary: FeatureSummary, features: Mapping[str, float], own: Segment) -> Comparison:

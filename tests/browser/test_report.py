@@ -6,13 +6,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
 from jobs.report import render
+from jobs.segments.certainty import classify
+from local import synthetic_census as sample
 from tests.browser.chromium import browser, executable
 from tests.browser.sample_report import sample_report
-from tests.census_run import report_of
+from tests.census_run import Run, report_of, segment_table
 from tests.unit.jobs.report.test_report import EVIL, tracts
 
 pytestmark = pytest.mark.skipif(
@@ -65,6 +68,7 @@ def opened(chromium: Browser, path: Path) -> Watched:
 def page(opened: Watched) -> Iterator[Page]:
     yield opened.page
     opened.page.click("#show-all")
+    opened.page.check("#coloring input[value=segment]")
     opened.page.fill("#search", "")
 
 
@@ -87,7 +91,7 @@ class TestOpening:
 
     def test_every_chart_is_drawn(self, page: Page) -> None:
         charts = page.locator(".chart").evaluate_all("all => all.map(one => one.querySelectorAll('svg path').length)")
-        assert len(charts) == 1 + 4 + 2 + 7 + 6
+        assert len(charts) == 1 + 5 + 2 + 7 + 6
         assert min(charts) > 5
 
     @pytest.mark.parametrize("width", [390, 768])
@@ -121,7 +125,104 @@ class TestTooltips:
         tooltip = page.locator("#vg-tooltip-element.visible")
         tooltip.wait_for()
         assert "San Bernardino, California" in tooltip.inner_text()
+        assert "100 %: certain" in tooltip.inner_text()
         page.mouse.move(0, 0)
+
+
+UNCERTAIN = 'url("#certainty-3")'
+FILLS = "paths => paths.map(path => getComputedStyle(path).fill)"
+
+
+@pytest.fixture(scope="module")
+def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Page]]:
+    """Give a run with more segments than its counties have groups, so that many counties are uncertain."""
+    run = segment_table(sample.draw().table.head(800), kept=4, clusters=7)
+    path = tmp_path_factory.mktemp("uncertain") / "report.html"
+    path.write_text(render(report_of(run)), encoding="utf-8")
+    watched = Watched.open(chromium, path)
+    assert watched.messages == []
+    yield run, watched.page
+
+
+class TestCertainty:
+    def test_the_switch_colors_the_map_by_certainty_and_back(self, uncertain: tuple[Run, Page]) -> None:
+        run, page = uncertain
+        assert run.statistics.listed is not None
+        rows = np.bincount(classify(run.statistics.listed.stabilities), minlength=4).tolist()
+        assert rows[3] > 10
+        segments = page.locator(COUNTIES).evaluate_all(FILLS)
+        page.check("#coloring input[value=certainty]")
+        page.wait_for_function(f"""[...document.querySelectorAll("{COUNTIES}")].some(
+            path => getComputedStyle(path).fill === '{UNCERTAIN}')""")
+        fills = page.locator(COUNTIES).evaluate_all(FILLS)
+        assert [fills.count(f'url("#certainty-{i}")') for i in range(4)] == rows
+        page.check("#coloring input[value=segment]")
+        page.wait_for_function(f"""![...document.querySelectorAll("{COUNTIES}")].some(
+            path => getComputedStyle(path).fill === '{UNCERTAIN}')""")
+        assert page.locator(COUNTIES).evaluate_all(FILLS) == segments
+
+    def test_a_legend_counts_the_counties_of_each_class(self, uncertain: tuple[Run, Page]) -> None:
+        run, page = uncertain
+        assert run.statistics.listed is not None
+        assert not page.locator(".scale").is_visible()
+        page.check("#coloring input[value=certainty]")
+        lines = page.locator(".scale li").all_inner_texts()
+        rows = np.bincount(classify(run.statistics.listed.stabilities), minlength=4).tolist()
+        assert [line.rsplit(": ", 1)[1] for line in lines] == [f"{count:,} counties" for count in rows]
+        assert lines[3].startswith("Between two segments (less than 70 %)")
+        page.check("#coloring input[value=segment]")
+        assert not page.locator(".scale").is_visible()
+
+    def test_a_hidden_segment_is_gray_in_this_coloring_too(self, uncertain: tuple[Run, Page]) -> None:
+        _, page = uncertain
+        page.check("#coloring input[value=certainty]")
+        page.click("#show-none")
+        page.wait_for_function(f"""new Set([...document.querySelectorAll("{COUNTIES}")].map(
+            path => getComputedStyle(path).fill)).size === 1""")
+        page.click("#show-all")
+        page.check("#coloring input[value=segment]")
+
+    def test_the_arrow_keys_switch(self, uncertain: tuple[Run, Page]) -> None:
+        _, page = uncertain
+        page.focus("#coloring input[value=segment]")
+        page.keyboard.press("ArrowRight")
+        assert page.is_checked("#coloring input[value=certainty]")
+        page.keyboard.press("ArrowLeft")
+        assert page.is_checked("#coloring input[value=segment]")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_the_classes_differ_without_color(self, chromium: Browser, path: Path, scheme: Scheme) -> None:
+        watched = Watched.open(chromium, path, scheme=scheme)
+        rects = [f"pattern.certainty-{i} rect" for i in range(4)]
+        light = [luminance(colour(watched.page, rect, "fill")) for rect in rects]
+        assert light == sorted(light, reverse=scheme == "light")
+        assert min(contrast(one, next_one) for one, next_one in pairwise(light)) >= 1.4
+        hatched = [
+            watched.page.locator(f"pattern.certainty-{i} line").evaluate("line => getComputedStyle(line).stroke")
+            for i in range(4)
+        ]
+        assert [stroke != "none" for stroke in hatched] == [False, False, True, True]
+        watched.page.close()
+
+    def test_every_pair_of_segments_with_uncertain_counties_is_listed(self, uncertain: tuple[Run, Page]) -> None:
+        run, page = uncertain
+        borders = run.document["kmeans"]["stability"]["borders"]
+        assert len(borders) > 3
+        lines = page.locator(".borders tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent).join(' '))"
+        )
+        assert len(lines) == len(borders)
+        for line, border in zip(lines, borders, strict=True):
+            one, other = border["segments"]
+            words = " ".join(line.split())
+            assert words.startswith(f"{one} and {other} {border['unstable_rows']} {border['nearest'][0]}")
+
+    def test_the_table_sorts_by_stability(self, uncertain: tuple[Run, Page]) -> None:
+        run, page = uncertain
+        assert run.statistics.listed is not None
+        page.locator("#rows thead button", has_text="Stability").click()
+        stability = page.locator("#rows tbody td:nth-child(8)").first.inner_text()
+        assert float(stability) == pytest.approx(run.statistics.listed.stabilities.min(), abs=1e-3)
 
 
 class TestFiltering:

@@ -137,6 +137,8 @@ def test_a_county_is_explained_from_a_results_folder(
     assert shown.returncode == 0
     assert re.match(r"California-San Francisco \(6075\) is in segment \d: ", shown.stdout)
     assert "runner-up" in shown.stdout
+    assert re.search(r"How certain: [a-z ]+\. It keeps this segment in \d+% of the refits", shown.stdout)
+    assert "What would have to differ" in shown.stdout
     assert "synthetic census" in shown.stdout
 
 

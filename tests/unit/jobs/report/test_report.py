@@ -152,7 +152,8 @@ class TestContent:
         assert [point["k"] for point in points if point["chosen"]] == [8]
 
     def test_the_charts_of_sizes_and_silhouettes_have_a_bar_per_segment(self, run: Run, page: Page) -> None:
-        charts, segments = page.json("charts"), run.document["segments"]
+        charts = page.json("charts")
+        segments = sorted(run.document["segments"], key=lambda segment: -segment["size"])
         sizes = values_of(charts["sizes"], "size")
         assert [(bar["label"], bar["size"], bar["share"]) for bar in sizes] == [
             (segment["label"], segment["size"], segment["share"]) for segment in segments
@@ -160,13 +161,44 @@ class TestContent:
         silhouettes = values_of(charts["silhouettes"], "silhouette")
         assert [bar["silhouette"] for bar in silhouettes] == [segment["silhouette"] for segment in segments]
 
+    def test_segments_come_by_size(self, run: Run, page: Page) -> None:
+        by_size = sorted(run.document["segments"], key=lambda segment: -segment["size"])
+        cards = [attributes["id"] for tag, attributes in page.tags if tag == "article"]
+        assert cards == [f"segment-{segment['label']}" for segment in by_size]
+        colors = [attributes["style"] for tag, attributes in page.tags if tag == "article"]
+        assert colors == [f"--colour: {SEGMENTS[segment['label']]}" for segment in by_size]
+
+    def test_every_card_says_how_stable_its_segment_is(self, run: Run, page: Page) -> None:
+        for segment in run.document["segments"]:
+            assert f"high (Jaccard coefficient {segment['stability']:.2f})" in page.words
+
+    def test_a_much_steadier_number_of_segments_is_recommended(self, run: Run, page: Page) -> None:
+        assert run.document["kmeans"]["steadier_k"] == 6
+        assert "6 segments are much steadier than 8" in page.words
+        points = values_of(page.json("charts")["steadiness"], "measure")
+        assert [point["value"] for point in points if point["measure"] == "Silhouette"] == [
+            point["silhouette"] for point in run.document["kmeans"]["elbow"]
+        ]
+        assert [point["measure"] for point in points if point["chosen"]] == [
+            "Adjusted Rand index",
+            "Silhouette",
+        ]
+
+    def test_a_run_without_uncertain_rows_says_so(self, run: Run) -> None:
+        kmeans = run.document["kmeans"]
+        certain = kmeans["stability"] | {"borders": [], "unstable_rows": 0}
+        document = run.document | {"kmeans": kmeans | {"stability": certain, "steadier_k": None}}
+        words = Page(render(replace(report_of(run), document=document))).words
+        assert "Every one of the counties keeps its segment in at least 90 % of the 20 repetitions." in words
+        assert "much steadier" not in words
+
     def test_histograms_span_each_features_range(self, run: Run, page: Page) -> None:
         for histogram, summary in zip(page.json("data")["histograms"], run.document["feature_summaries"], strict=True):
             assert histogram["minimum"] == summary["minimum"]
             assert histogram["minimum"] + 50 * histogram["width"] == pytest.approx(summary["maximum"])
 
     def test_heatmap_cells_have_each_segments_mean_and_effect(self, run: Run, page: Page) -> None:
-        segments = run.document["segments"]
+        segments = sorted(run.document["segments"], key=lambda segment: -segment["size"])
         summary = max(run.document["feature_summaries"], key=lambda one: one["separation"])
         first = page.json("data")["featureCells"][: len(segments)]
         for cell, segment in zip(first, segments, strict=True):

@@ -1,8 +1,7 @@
 """Why is a county in its segment: from the run's files, checked against the data."""
 
-import csv
-import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +18,8 @@ from jobs.segments.explain import (
     read_counties,
 )
 from jobs.segments.kmeans import distances
+from jobs.segments.labels import header, labeled_rows
+from jobs.segments.rows import Certainty, Regions
 from tests.census_run import Run, real_run
 
 
@@ -35,15 +36,13 @@ def segments(real: Run) -> SegmentsDocument:
 
 @pytest.fixture(scope="module")
 def counties(real: Run) -> list[County]:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["CensusId", "State", "County", *(f"c_{i + 1}" for i in range(7)), "label", "distance", "segment"])
-    own = distances(real.components, real.centroids).min(axis=1)
-    for i, row in enumerate(real.table.to_dict("records")):
-        label = real.labels[i]
-        names = [row["CensusId"], row["State"], row["County"]]
-        writer.writerow([*names, *real.components[i].tolist(), label, own[i], real.document["segments"][label]["name"]])
-    return read_counties(text.getvalue())
+    rows = real.statistics.listed
+    assert rows is not None
+    certainty = Certainty(rows.runners_up, rows.margins, rows.stabilities)
+    part = labeled_rows(
+        Regions(rows.ids, rows.states, rows.counties), rows.components, rows.labels, rows.distances, certainty
+    )
+    return read_counties((header(7) + part).decode())
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ class TestFinding:
             find_county(counties, wanted)
 
     def test_a_shared_name_is_answered_with_its_ids(self) -> None:
-        twins = [County(i, str(7 + i), "Ohio-Tract", (0.0,), 0, 0.0) for i in range(2)]
+        twins = [County(i, str(7 + i), "Ohio-Tract", (0.0,), 0, 0.0, 1, 1.0) for i in range(2)]
         with pytest.raises(UnknownCountyError) as raised:
             find_county(twins, "Ohio-Tract")
         assert raised.value.suggestions == ("7", "8")
@@ -106,6 +105,42 @@ class TestExplaining:
             assert one.value == pytest.approx(real.table[one.feature].tolist()[county.index], rel=1e-5, abs=0.7)
             assert one.segment == pytest.approx(own["mean_features"][one.feature])
         assert explained.departures[0].feature in {"Transit", "Asian"}
+
+    def test_a_county_is_certain_or_between_two_segments(
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
+    ) -> None:
+        listed = real.statistics.listed
+        assert listed is not None
+        for index in (int(listed.stabilities.argmin()), int(listed.stabilities.argmax())):
+            county = counties[index]
+            explained = explain_county(county, features_of(index, real.scaling, shards), segments)
+            assert explained.stability == pytest.approx(listed.stabilities[index])
+            assert explained.runner_up == listed.runners_up[index]
+
+    @pytest.mark.parametrize("name", ["Alabama-Autauga", "California-San Francisco", "Puerto Rico-Culebra"])
+    def test_with_a_feature_changed_as_listed_the_county_is_as_near_to_the_runner_up(
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes], name: str
+    ) -> None:
+        county = find_county(counties, name)
+        features = features_of(county.index, real.scaling, shards)
+        explained = explain_county(county, features, segments)
+        assert explained.switches
+        for switch in explained.switches:
+            column = real.scaling.features.index(switch.feature)
+            scaled = real.scaled[county.index].astype(float)
+            scaled[column] = (switch.needed - real.scaling.minimum[column]) / real.scaling.range[column]
+            assert 0 <= scaled[column] <= 1
+            moved = (scaled - real.pca.mean) @ real.pca.components[:, :7]
+            to_centroids = distances(moved[None], real.centroids)[0]
+            assert to_centroids[county.label] == pytest.approx(to_centroids[county.runner_up], abs=1e-4)
+        apart = [abs(switch.apart) for switch in explained.switches]
+        assert apart == sorted(apart)
+
+    def test_with_one_segment_nothing_has_to_differ(
+        self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
+    ) -> None:
+        alone = replace(counties[0], runner_up=counties[0].label)
+        assert explain_county(alone, features_of(0, real.scaling, shards), segments).switches == ()
 
     def test_two_counties_differ_most_first(
         self, real: Run, counties: list[County], segments: SegmentsDocument, shards: list[bytes]
