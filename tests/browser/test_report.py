@@ -134,14 +134,14 @@ FILLS = "paths => paths.map(path => getComputedStyle(path).fill)"
 
 
 @pytest.fixture(scope="module")
-def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Page]]:
+def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Page]:
     """Give a run with more segments than its counties have groups, so that many counties are uncertain."""
     run = segment_table(sample.draw().table.head(800), kept=4, clusters=7)
     path = tmp_path_factory.mktemp("uncertain") / "report.html"
     path.write_text(render(report_of(run)), encoding="utf-8")
     watched = Watched.open(chromium, path)
     assert watched.messages == []
-    yield run, watched.page
+    return run, watched.page
 
 
 class TestCertainty:
