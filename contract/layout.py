@@ -154,6 +154,11 @@ class RunLayout:
         return f"{self.root}manifest.json"
 
     @property
+    def changes(self) -> str:
+        """What changed since the run before in the series, or why that is not known."""
+        return f"{self.root}changes.json"
+
+    @property
     def failure(self) -> str:
         """Why the run failed."""
         return f"{self.root}failure.json"
@@ -190,3 +195,23 @@ class RunLayout:
 
 ANY_RUN = RunLayout("*")
 """The keys of all runs, as IAM patterns."""
+
+
+@dataclass(frozen=True)
+class SeriesLayout:
+    """The keys of one series' files; with ``*`` as the name, the patterns for IAM policies."""
+
+    name: str
+
+    @property
+    def history(self) -> str:
+        """The successful runs of the series, oldest first."""
+        return f"series/{self.name}/history.json"
+
+    @property
+    def latest(self) -> str:
+        """Describes the last run of the series that succeeded."""
+        return f"series/{self.name}/latest.json"
+
+
+ANY_SERIES = SeriesLayout("*")

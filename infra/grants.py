@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from contract.layout import ANY_RUN, INCOMING_PREFIX, LATEST
+from contract.layout import ANY_RUN, ANY_SERIES, INCOMING_PREFIX, LATEST
 from contract.names import Stage, resource_pattern
 from infra.encryption import Encryption
 from infra.flow import MAPS
@@ -24,6 +24,7 @@ _NO_RESOURCE = "SageMaker's List actions take no resource"
 NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("publish", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
+    ("publish", "s3:ListBucket"): "Without it, S3 reports a missing history as 'access denied' instead of missing.",
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("fresh_starts", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
@@ -204,10 +205,14 @@ class _Grants:
         role = self._functions.role("publish")
         folders = [f"{ANY_RUN.models}*", f"{ANY_RUN.labeled}*"]
         measures = (ANY_RUN.elbow, ANY_RUN.stability, *([ANY_RUN.refinement] * self._given.settings.refine))
-        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, *folders)
-        self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest)
+        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, ANY_RUN.train_part("*"), *folders)
+        self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest, ANY_RUN.changes)
         self._write_in_parts("publish", ANY_RUN.labeled_counties)
-        self._let_expire("publish", f"{ANY_RUN.models}*")
+        # The run before in the series, and the year in the metadata of the input.
+        self._read("publish", ANY_RUN.labeled_counties, ANY_RUN.segments, ANY_SERIES.history)
+        self._write("publish", ANY_SERIES.history, ANY_SERIES.latest)
+        self._read_input("publish", "s3:GetObjectVersion")
+        allow(role, ["s3:ListBucket"], [self._given.storage.results.bucket_arn])
         allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects(LATEST)])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)
         bus = Stack.of(self._given.scope).format_arn(

@@ -98,7 +98,7 @@ class Settings(RunParameters):
     )
     artifact_expiry_days: Annotated[int, Limits(ge=1, le=3_650)] = setting(
         90,
-        "Number of days after which a run's intermediate files and models expire. Inputs and results do not expire.",
+        "Number of days after which a run's intermediate files expire. Inputs, results and models do not expire.",
     )
     log_retention_days: int = setting(30, "Number of days for which logs and access logs are kept.")
     retain_data: bool = setting(

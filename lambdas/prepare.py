@@ -27,8 +27,13 @@ class S3Sink:
     prefix: str
 
     def open(self, name: str) -> AbstractContextManager[BufferedIOBase]:
-        """Open an object for writing; only regions.csv, which grows with the rows, is uploaded in parts."""
-        return writer(self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv", expires=True)
+        """Open an object for writing.
+
+        Only regions.csv, which grows with the rows, is uploaded in parts; only the scaler is needed by a later run.
+        """
+        return writer(
+            self.bucket, f"{self.prefix}{name}", in_parts=name == "regions.csv", expires=name != "scaler.json"
+        )
 
 
 @entry_point

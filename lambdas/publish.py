@@ -1,17 +1,18 @@
 """Publishes the results of a run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contract.layout import LATEST, RunLayout
+from contract.layout import LATEST, RunLayout, SeriesLayout
 from contract.payloads import PublishEvent
 from jobs.run.announcement import Announcement
 from jobs.run.publication import LabeledRun, publish
 from lambdas.support.errors import named_error
 from lambdas.support.runtime import client, count, entry_point, settings
+from lambdas.support.series import read_series
 from lambdas.support.shards import read_shards
-from lambdas.support.storage import Bucket, let_expire, read_uri
+from lambdas.support.storage import Bucket, read_uri
 from lambdas.support.streaming import writer
 
 _JSON = "application/json"
@@ -34,18 +35,23 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
         kmeans_artifact=read_uri(event["kmeans_artifacts"]),
         statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
         labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),
+        scaled=(results.read(files.train_part(shard["part"])) for shard in shards),
     )
-    published = publish(event, run, history=_history(event["execution"]["Id"]), settings=settings())
+    series = read_series(results, event["input"], files.run_id)
+    published = publish(event, run, series=series, history=_history(event["execution"]["Id"]), settings=settings())
     with writer(results.name, files.labeled_counties) as out:
         for rows in published.labeled_counties:
             out.write(rows)
     results.write(files.segments, published.segments, _JSON)
     results.write(files.manifest, published.manifest, _JSON)
     results.write(files.report, published.report, "text/html; charset=utf-8")
-    for artifact in trained:
-        let_expire(artifact)
-    results.write(LATEST, published.latest, _JSON)
-    _send_event(published.announcement)
+    results.write(files.changes, published.changes, _JSON)
+    results.write(SeriesLayout(series.name).history, published.history, _JSON)
+    for latest in (SeriesLayout(series.name).latest, LATEST):
+        results.write(latest, published.latest, _JSON)
+    _send_event("Census Segmented", published.announcement, published.announcement["files"]["labeled_counties"])
+    if published.change_announcement is not None:
+        _send_event("Census Changed", published.change_announcement, published.change_announcement["changes"])
     client("sns").publish(
         TopicArn=settings().topic_arn, Subject=published.notification.subject, Message=published.notification.message
     )
@@ -59,12 +65,12 @@ def _history(execution_arn: str) -> Iterator[dict[str, Any]]:
         yield from page["events"]
 
 
-def _send_event(announcement: Announcement) -> None:
+def _send_event(kind: str, detail: Mapping[str, Any], resource: str) -> None:
     entry = {
         "Source": "census.segmentation",
-        "DetailType": "Census Segmented",
-        "Detail": json.dumps(announcement),
-        "Resources": [announcement["files"]["labeled_counties"]],
+        "DetailType": kind,
+        "Detail": json.dumps(detail),
+        "Resources": [resource],
     }
     sent = client("events").put_events(Entries=[entry])
     if sent["FailedEntryCount"]:

@@ -26,6 +26,8 @@ from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
+from jobs.series.comparison import Series
+from jobs.series.history import read_history
 from tests.reference import CENSUS_2015, needs_census
 from tests.unit.jobs.census.census_files import prepared as prepare_text
 from tests.unit.jobs.segments.test_pca import artifact
@@ -229,8 +231,10 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
         kmeans_artifact=artifact(save([centroids])),
         statistics=[statistics.to_bytes()],
         labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty)],
+        scaled=[sink.files["train/part-00000.pbr"]],
     )
-    return publish(EVENT, run, history=[], settings=settings)
+    series = Series("default", None, read_history(None, "default"), "This is the first run of the series.")
+    return publish(EVENT, run, series=series, history=[], settings=settings)
 
 
 def _training(stage: Stage) -> dict[str, Any]:

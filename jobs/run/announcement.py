@@ -6,6 +6,7 @@ from contract.layout import RunLayout
 from jobs.run.manifest import Input, Manifest
 from jobs.run.notification import Notification
 from jobs.segments.document import SegmentsDocument
+from jobs.series.changes import Changes
 
 
 class Files(TypedDict):
@@ -15,12 +16,14 @@ class Files(TypedDict):
     segments: str
     report: str
     manifest: str
+    changes: str
 
 
 class Announcement(TypedDict):
     """The content of latest.json and of the event's detail; `segments` is their number."""
 
     run_id: str
+    series: str
     input: Input
     rows_labeled: int
     rows_dropped: int
@@ -28,12 +31,25 @@ class Announcement(TypedDict):
     files: Files
 
 
-def announce(document: SegmentsDocument, manifest: Manifest, results_bucket: str) -> Announcement:
+class ChangeAnnouncement(TypedDict):
+    """The detail of the event that a run was compared with the one before it; `changes` is the URI of changes.json."""
+
+    run_id: str
+    previous_run_id: str
+    series: str
+    verdict: str
+    adjusted_rand: float
+    moved: int
+    changes: str
+
+
+def announce(document: SegmentsDocument, manifest: Manifest, *, series: str, results_bucket: str) -> Announcement:
     """Announce a run whose results are in the results bucket."""
     files = RunLayout(document["run_id"])
     root = f"s3://{results_bucket}/"
     return Announcement(
         run_id=document["run_id"],
+        series=series,
         input=manifest["input"],
         rows_labeled=document["rows"]["labeled"],
         rows_dropped=document["rows"]["dropped"],
@@ -43,7 +59,23 @@ def announce(document: SegmentsDocument, manifest: Manifest, results_bucket: str
             segments=root + files.segments,
             report=root + files.report,
             manifest=root + files.manifest,
+            changes=root + files.changes,
         ),
+    )
+
+
+def announce_changes(changes: Changes, announcement: Announcement) -> ChangeAnnouncement | None:
+    """Announce what changed; None where the run was not compared."""
+    if changes.agreement is None or changes.previous_run_id is None:
+        return None
+    return ChangeAnnouncement(
+        run_id=changes.run_id,
+        previous_run_id=changes.previous_run_id,
+        series=announcement["series"],
+        verdict=changes.verdict,
+        adjusted_rand=changes.agreement.adjusted_rand,
+        moved=changes.movers_count,
+        changes=announcement["files"]["changes"],
     )
 
 

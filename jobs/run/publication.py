@@ -9,9 +9,10 @@ from contract.payloads import PublishEvent
 from contract.run_settings import RunSettings
 from jobs.census.scaler import Scaler
 from jobs.report import RunReport, render
-from jobs.run.announcement import Announcement, announce, notify
+from jobs.run.announcement import Announcement, ChangeAnnouncement, announce, announce_changes, notify
 from jobs.run.manifest import Manifest, describe_run
 from jobs.run.notification import Notification
+from jobs.segments.assign import SegmentModel
 from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
@@ -21,6 +22,8 @@ from jobs.segments.pca import PcaModel
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
+from jobs.series.comparison import Comparison, CurrentRun, Series, place_in_series
+from jobs.series.history import HistoryEntry, SegmentEntry, append
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class LabeledRun:
         refinement.json, or None if the training job's centroids were hosted untouched.
     pca_artifact, kmeans_artifact
         The model.tar.gz that each endpoint hosted.
-    statistics, labeled_parts
-        For each shard its statistics and its rows of labeled_counties.csv, in the order of the shards; each is read
-        once.
+    statistics, labeled_parts, scaled
+        For each shard its statistics, its rows of labeled_counties.csv, and its scaled features as recordIO, in the
+        order of the shards; each is read at most once.
     """
 
     scaler: bytes
@@ -48,6 +51,7 @@ class LabeledRun:
     kmeans_artifact: bytes
     statistics: Iterable[bytes]
     labeled_parts: Iterable[bytes]
+    scaled: Iterable[bytes]
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,22 @@ class Publication:
     segments: bytes
     report: bytes
     manifest: bytes
+    changes: bytes
+    history: bytes
     latest: bytes
     announcement: Announcement
+    change_announcement: ChangeAnnouncement | None
     notification: Notification
     metrics: Mapping[str, float]
 
 
 def publish(
-    event: PublishEvent, run: LabeledRun, *, history: Iterable[Mapping[str, Any]], settings: RunSettings
+    event: PublishEvent,
+    run: LabeledRun,
+    *,
+    series: Series,
+    history: Iterable[Mapping[str, Any]],
+    settings: RunSettings,
 ) -> Publication:
     """Make everything that a run publishes.
 
@@ -77,6 +89,8 @@ def publish(
     ----------
     event, history
         What the state machine collected, and its execution's events, as for `describe_run`.
+    series
+        The series that the run belongs to, with the run before it.
 
     Raises
     ------
@@ -88,12 +102,15 @@ def publish(
     scaler: Scaler = json.loads(run.scaler)
     scaling = Scaling.of(scaler)
     statistics = SegmentStatistics.merge(map(SegmentStatistics.from_bytes, run.statistics))
+    model = SegmentModel(
+        scaling, PcaModel.from_artifact(run.pca_artifact), centroids_from_artifact(run.kmeans_artifact)
+    )
     document = describe(
         statistics,
         run_id=event["run_id"],
         scaling=scaling,
-        pca=PcaModel.from_artifact(run.pca_artifact),
-        centroids=centroids_from_artifact(run.kmeans_artifact),
+        pca=model.pca,
+        centroids=model.centroids,
         stability=Stability.from_bytes(run.stability),
         elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
     )
@@ -104,16 +121,42 @@ def publish(
         history=history,
         settings=settings,
     )
-    announcement = announce(document, manifest, settings.results_bucket)
+    has_ids = scaler["source"]["id_column"] is not None
+    compared = place_in_series(
+        series, CurrentRun(document, statistics, model, series.vintage, has_ids=has_ids, scaled=run.scaled)
+    )
+    announcement = announce(document, manifest, series=series.name, results_bucket=settings.results_bucket)
     return Publication(
         labeled_counties=_labeled_counties(run.labeled_parts, document),
         segments=_json(document),
         report=render(RunReport(document, statistics, scaling, manifest, settings.variance_to_keep)).encode(),
         manifest=_json(manifest),
+        changes=compared.changes.to_json().encode(),
+        history=_json(append(series.history, _entry(series, document, manifest, compared))),
         latest=_json(announcement),
         announcement=announcement,
+        change_announcement=announce_changes(compared.changes, announcement),
         notification=notify(announcement, document),
         metrics=_metrics(document, manifest),
+    )
+
+
+def _entry(series: Series, document: SegmentsDocument, manifest: Manifest, compared: Comparison) -> HistoryEntry:
+    return HistoryEntry(
+        run_id=document["run_id"],
+        vintage=series.vintage,
+        input=manifest["input"]["uri"],
+        rows=document["rows"]["labeled"],
+        models={job["stage"]: job["artifacts"] for job in manifest["training_jobs"]},
+        segments=[
+            SegmentEntry(
+                label=segment["label"],
+                number=int(compared.numbers[segment["label"]]),
+                name=segment["name"],
+                size=segment["size"],
+            )
+            for segment in document["segments"]
+        ],
     )
 
 

@@ -16,12 +16,12 @@ from jobs.series.baseline import resampling_baseline
 from jobs.series.changes import Changes, RunSide, SegmentSummary, compare, not_compared
 from jobs.series.columns import ColumnMatch, match_columns
 from jobs.series.drift import Distribution, FeatureDrift, drift
-from jobs.series.history import HistoryEntry
+from jobs.series.history import History, HistoryEntry, next_number
 from jobs.series.labeled import LabeledRows
 from jobs.series.numbering import Numbering, number_segments
 from jobs.series.vintages import overlap_warning
 
-__all__ = ["Comparison", "CurrentRun", "PreviousRun", "compare_runs", "first_of_series"]
+__all__ = ["Comparison", "CurrentRun", "PreviousRun", "Series", "compare_runs", "place_in_series"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,35 @@ class Comparison:
     numbers: NDArray[np.intp]
 
 
-def first_of_series(current: CurrentRun, reason: str, *, previous_run_id: str | None, next_number: int) -> Comparison:
-    """Return the comparison of a run that cannot be compared: its segments are all new."""
-    numbers = next_number + np.arange(len(current.model.centroids), dtype=np.intp)
+@dataclass(frozen=True)
+class Series:
+    """The series that a run belongs to, as it was before the run.
+
+    Attributes
+    ----------
+    name, vintage
+        The series, and the year that the run's file describes.
+    history
+        The runs before this one.
+    previous
+        The run to compare with, or the reason why there is none.
+    """
+
+    name: str
+    vintage: int | None
+    history: History
+    previous: PreviousRun | str
+
+
+def place_in_series(series: Series, current: CurrentRun) -> Comparison:
+    """Compare a run with the one before it, or number its segments as new ones and say why there is no comparison."""
+    if isinstance(series.previous, PreviousRun):
+        return compare_runs(series.previous, current)
+    return _without_comparison(current, series.previous, None, next_number(series.history))
+
+
+def _without_comparison(current: CurrentRun, reason: str, previous_run_id: str | None, first: int) -> Comparison:
+    numbers = first + np.arange(len(current.model.centroids), dtype=np.intp)
     return Comparison(not_compared(current.document["run_id"], previous_run_id, reason), numbers)
 
 
@@ -93,16 +119,16 @@ def compare_runs(previous: PreviousRun, current: CurrentRun) -> Comparison:
     run_id = previous.entry["run_id"]
     if current.statistics.listed is None:
         reason = f"The file has {current.statistics.rows:,} rows; runs with more than 100,000 are not compared."
-        return first_of_series(current, reason, previous_run_id=run_id, next_number=previous.next_number)
+        return _without_comparison(current, reason, run_id, previous.next_number)
     try:
         before = _Before.read(previous)
     except (ArtifactError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = f"The files of the previous run {run_id} cannot be read: {type(error).__name__}: {error}."
-        return first_of_series(current, reason, previous_run_id=run_id, next_number=previous.next_number)
+        return _without_comparison(current, reason, run_id, previous.next_number)
     columns = match_columns(before.document["features"], current.document["features"])
     if not columns.names:
         reason = f"The file has no feature of the previous run {run_id}, so nothing can be compared."
-        return first_of_series(current, reason, previous_run_id=run_id, next_number=previous.next_number)
+        return _without_comparison(current, reason, run_id, previous.next_number)
     numbering = _number(before, current, columns, previous.next_number)
     spread = {each["feature"]: each["std"] for each in before.document["feature_summaries"]}
     warning = overlap_warning(previous.entry["vintage"], current.vintage)

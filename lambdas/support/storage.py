@@ -47,13 +47,6 @@ def read_uri(uri: str) -> bytes:
     return Bucket(bucket).read(key)
 
 
-def let_expire(uri: str) -> None:
-    """Mark an object that another service wrote, such as a model from SageMaker, as one that expires."""
-    bucket, key = _parse(uri)
-    tag, value = ARTIFACT_TAG
-    client("s3").put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": tag, "Value": value}]})
-
-
 def _parse(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri)
     return parts.netloc, parts.path.removeprefix("/")

@@ -44,8 +44,9 @@ ALLOWED = {
     "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
         "s3:GetObject",
+        "s3:GetObjectVersion",
+        "s3:ListBucket",
         "s3:PutObject",
-        "s3:PutObjectTagging",
         "s3:AbortMultipartUpload",
         "states:GetExecutionHistory",
         "events:PutEvents",

@@ -107,14 +107,16 @@ class FakeAws:
     def _HeadObject(self, *, Bucket: str, Key: str, VersionId: str = "v1") -> dict[str, Any]:
         if (Bucket, Key) not in self.objects:
             raise _RefusalError("404", "Not Found")
-        return {"VersionId": VersionId, "ETag": '"etag"', "ContentLength": len(self.objects[Bucket, Key])}
+        return {
+            "VersionId": VersionId,
+            "ETag": '"etag"',
+            "ContentLength": len(self.objects[Bucket, Key]),
+            "Metadata": self.options.get((Bucket, Key), {}).get("Metadata", {}),
+        }
 
     def _PutObject(self, *, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
         self.objects[Bucket, Key] = Body if isinstance(Body, bytes) else Body.read()
         self.options[Bucket, Key] = options
-
-    def _PutObjectTagging(self, *, Bucket: str, Key: str, Tagging: dict[str, Any]) -> None:
-        self.options[Bucket, Key] = {**self.options.get((Bucket, Key), {}), "TagSet": Tagging["TagSet"]}
 
     def _CreateMultipartUpload(self, *, Bucket: str, Key: str, **options: Any) -> dict[str, Any]:
         upload = f"{Bucket}/{Key}"

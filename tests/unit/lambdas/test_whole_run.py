@@ -41,24 +41,25 @@ def artifact(arrays: Any) -> bytes:
 class Stages:
     """Trains and hosts the two models in numpy, and calls the handlers between them."""
 
-    def __init__(self, aws: FakeAws, invoke: Invoke) -> None:
+    def __init__(self, aws: FakeAws, invoke: Invoke, *, run_id: str = RUN, key: str = SOURCE["key"]) -> None:  # type: ignore[assignment]
         self.aws, self.invoke = aws, invoke
+        self.run_id, self.files, self.source = run_id, RunLayout(run_id), {**SOURCE, "key": key}
 
     def prepare(self, body: bytes | None = None) -> dict[str, Any]:
-        self.aws.objects[SOURCE["bucket"], SOURCE["key"]] = small_census(ROWS) if body is None else body  # type: ignore[index]
-        return self.invoke(prepare.handler, run_id=RUN, input=SOURCE)
+        self.aws.objects[SOURCE["bucket"], self.source["key"]] = small_census(ROWS) if body is None else body  # type: ignore[index]
+        return self.invoke(prepare.handler, run_id=self.run_id, input=self.source)
 
     def shards(self) -> list[dict[str, Any]]:
-        return list(json.loads(self.aws.objects[RESULTS, FILES.shards]))
+        return list(json.loads(self.aws.objects[RESULTS, self.files.shards]))
 
     def put(self, stage: str, arrays: Any) -> str:
-        key = f"runs/{RUN}/models/{stage}/model.tar.gz"
+        key = f"runs/{self.run_id}/models/{stage}/model.tar.gz"
         self.aws.objects[RESULTS, key] = artifact(arrays)
         return f"s3://{RESULTS}/{key}"
 
     def project(self) -> dict[str, Any]:
         rows = np.concatenate(
-            [recordio.decode(self.aws.objects[RESULTS, FILES.train_part(s["part"])]) for s in self.shards()]
+            [recordio.decode(self.aws.objects[RESULTS, self.files.train_part(s["part"])]) for s in self.shards()]
         )
         mean = rows.mean(axis=0)
         _, s, vt = np.linalg.svd(rows - mean, full_matrices=False)
@@ -68,21 +69,21 @@ class Stages:
             {"projection": ((recordio.decode(body) - mean) @ v).astype(np.float32)}
         )
         (result,) = [
-            self.invoke(project.handler, run_id=RUN, shard=shard, endpoint="pca", artifacts=self.pca)
+            self.invoke(project.handler, run_id=self.run_id, shard=shard, endpoint="pca", artifacts=self.pca)
             for shard in self.shards()
         ]
         return result
 
     def label(self) -> dict[str, Any]:
         points = np.concatenate(
-            [recordio.decode(self.aws.objects[RESULTS, FILES.projected_part(s["part"])]) for s in self.shards()]
+            [recordio.decode(self.aws.objects[RESULTS, self.files.projected_part(s["part"])]) for s in self.shards()]
         )
         trained = np.stack([points[group::GROUPS].mean(axis=0) for group in range(GROUPS)]).astype(np.float32)
         self.kmeans = self.put("kmeans", [trained])
-        self.invoke(fresh_starts.handler, run_id=RUN, clusters=GROUPS)
-        self.refined: str = self.invoke(refine.handler, run_id=RUN, artifacts=self.kmeans)["artifacts"]
-        self.invoke(stability.handler, run_id=RUN, artifacts=self.refined)
-        centroids = centroids_from_artifact(self.aws.objects[RESULTS, FILES.refined_model]).astype(np.float32)
+        self.invoke(fresh_starts.handler, run_id=self.run_id, clusters=GROUPS)
+        self.refined: str = self.invoke(refine.handler, run_id=self.run_id, artifacts=self.kmeans)["artifacts"]
+        self.invoke(stability.handler, run_id=self.run_id, artifacts=self.refined)
+        centroids = centroids_from_artifact(self.aws.objects[RESULTS, self.files.refined_model]).astype(np.float32)
 
         def closest(body: bytes) -> bytes:
             to_each = np.linalg.norm(recordio.decode(body)[:, None] - centroids[None], axis=2)
@@ -95,10 +96,16 @@ class Stages:
 
         self.aws.endpoints["kmeans"] = closest
         (result,) = [
-            self.invoke(label.handler, run_id=RUN, shard=shard, endpoint="kmeans", artifacts=self.refined)
+            self.invoke(label.handler, run_id=self.run_id, shard=shard, endpoint="kmeans", artifacts=self.refined)
             for shard in self.shards()
         ]
         return result
+
+    def until_labeled(self, body: bytes | None = None) -> None:
+        self.prepare(body)
+        self.project()
+        self.invoke(choose_clusters.handler, run_id=self.run_id)
+        self.label()
 
     def publish(self) -> dict[str, Any]:
         self.aws.history = [
@@ -115,8 +122,8 @@ class Stages:
         ]
         return self.invoke(
             publish.handler,
-            run_id=RUN,
-            input=SOURCE,
+            run_id=self.run_id,
+            input=self.source,
             execution={"Id": EXECUTION, "RedriveCount": 0},
             kmeans_artifacts=self.refined,
             **_described("pca", self.pca),
@@ -146,10 +153,7 @@ def stages(aws: FakeAws, invoke: Invoke) -> Stages:
 
 @pytest.fixture
 def published(stages: Stages, metrics: Any) -> Stages:
-    stages.prepare()
-    stages.project()
-    stages.invoke(choose_clusters.handler, run_id=RUN)
-    stages.label()
+    stages.until_labeled()
     metrics()
     stages.publish()
     return stages
@@ -161,10 +165,10 @@ class TestPrepare:
 
     def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
         stages.prepare()
-        prepared = {key: aws.options[RESULTS, key] for bucket, key in aws.objects if bucket == RESULTS}
-        assert {options["Tagging"] for options in prepared.values()} == {
-            "{}={}".format(*ARTIFACT_TAG).replace(":", "%3A")
-        }
+        tags = {key: aws.options[RESULTS, key].get("Tagging") for bucket, key in aws.objects if bucket == RESULTS}
+        # The scaler stays: the next run of the series applies this run's model to its own rows.
+        assert tags.pop(FILES.scaler) is None
+        assert set(tags.values()) == {"{}={}".format(*ARTIFACT_TAG).replace(":", "%3A")}
 
     def test_a_refused_file_writes_its_problems_and_nothing_else(self, stages: Stages, aws: FakeAws) -> None:
         with pytest.raises(Exception, match="row 2") as refused:
@@ -256,9 +260,10 @@ class TestPublish:
         written = [each["Key"] for name, each in aws.calls if name in ("PutObject", "CompleteMultipartUpload")]
         assert written[-1] == LATEST
         assert set(json.loads(aws.objects[RESULTS, LATEST])["files"].values()) == {
-            f"s3://{RESULTS}/{key}" for key in (FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest)
+            f"s3://{RESULTS}/{key}"
+            for key in (FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest, FILES.changes)
         }
-        assert {FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest} <= set(written)
+        assert {FILES.labeled_counties, FILES.segments, FILES.report, FILES.manifest, FILES.changes} <= set(written)
 
     def test_the_event_and_the_message_say_the_same(self, published: Stages, aws: FakeAws) -> None:
         (event,) = aws.events
@@ -270,12 +275,8 @@ class TestPublish:
         for segment in json.loads(aws.objects[RESULTS, FILES.segments])["segments"]:
             assert f"{segment['size']:,}  {segment['name']}" in message["Message"]
 
-    def test_both_models_become_artifacts_that_expire(self, published: Stages, aws: FakeAws) -> None:
-        tag, value = ARTIFACT_TAG
-        for uri in (published.pca, published.kmeans):
-            assert aws.options[RESULTS, uri.removeprefix(f"s3://{RESULTS}/")]["TagSet"] == [
-                {"Key": tag, "Value": value}
-            ]
+    def test_both_models_stay_for_the_next_run_of_the_series(self, published: Stages, aws: FakeAws) -> None:
+        assert not [name for name, _ in aws.calls if name == "PutObjectTagging"]
 
     def test_the_runs_metrics_are_counted(self, published: Stages, metrics: Any) -> None:
         counted = metrics()
