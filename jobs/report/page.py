@@ -20,9 +20,11 @@ from jobs.segments.rows import Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, SegmentStatistics
 from jobs.segments.wording import Feature, Kind, shortened
+from jobs.series.changes import Changes, Mover
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6
+_LISTED_MOVERS = 20
 _LONGEST_NAME = 60  # characters of a region or column in running text; the tooltip has the whole name
 _UTC_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)$")
 _ABBREVIATIONS = {
@@ -52,6 +54,8 @@ class RunReport:
         The content of manifest.json, shown as provenance; keys that are not known here are shown too.
     variance_to_keep
         The share (0..1) of the variance that the kept components had to explain.
+    changes
+        What changed since the run before in the series; None leaves the section out.
     """
 
     document: SegmentsDocument
@@ -59,6 +63,7 @@ class RunReport:
     scaling: Scaling
     manifest: Mapping[str, object]
     variance_to_keep: float
+    changes: Changes | None = None
 
 
 def render(report: RunReport) -> str:
@@ -80,6 +85,8 @@ def render(report: RunReport) -> str:
         manifest=report.manifest,
         variance_to_keep=report.variance_to_keep,
         county_map=county_map,
+        changes=report.changes,
+        movers=_movers(report.changes),
         noun="counties" if county_map.drawn else "regions",
         listed=listed is not None,
         statistics_sample=SAMPLE_ROWS,
@@ -110,6 +117,15 @@ def _certainties(listed: Rows | None) -> list[tuple[str, str, int]]:
     """Return for each class of certainty its name, its range, and its number of rows."""
     rows = np.bincount(classify(listed.stabilities), minlength=len(CLASSES)).tolist() if listed else [0] * len(CLASSES)
     return [(one.name, one.range, count) for one, count in zip(CLASSES, rows, strict=True)]
+
+
+def _movers(changes: Changes | None) -> list[tuple[Mover, str, str]]:
+    """Return the most certain movers, each with the names of its segments before and now."""
+    if changes is None:
+        return []
+    before = {segment.number: segment.previous_name for segment in changes.segments}
+    now = {segment.number: segment.name for segment in changes.segments}
+    return [(mover, before[mover.before] or "", now[mover.now]) for mover in changes.movers[:_LISTED_MOVERS]]
 
 
 def _county_map(listed: Rows | None) -> counties.CountyMap:

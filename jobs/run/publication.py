@@ -129,7 +129,9 @@ def publish(
     return Publication(
         labeled_counties=_labeled_counties(run.labeled_parts, document),
         segments=_json(document),
-        report=render(RunReport(document, statistics, scaling, manifest, settings.variance_to_keep)).encode(),
+        report=render(
+            RunReport(document, statistics, scaling, manifest, settings.variance_to_keep, compared.changes)
+        ).encode(),
         manifest=_json(manifest),
         changes=compared.changes.to_json().encode(),
         history=_json(append(series.history, _entry(series, document, manifest, compared))),
