@@ -242,6 +242,25 @@ def compare(
 
 
 @app.command()
+def changes(run_id: FromRun = None, directory: FromDir = None, as_json: AsJson = False) -> None:
+    """Show what changed since the run before in the same folder of the bucket.
+
+    **Example**
+
+    `python -m local changes --dir results/acs2017-abc`
+    """
+    from local import show
+    from local.terminal import console
+
+    with _reporting_errors(as_json=as_json):
+        found = _results(run_id, directory).changes
+        if as_json:
+            print_line(json.dumps(found, ensure_ascii=False))
+        else:
+            console().print(show.changes(found))
+
+
+@app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("synthetic-census.csv"),
     rows: Annotated[

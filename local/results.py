@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 RESULTS: Final = Path("results")
 LABELED, SEGMENTS, REPORT, MANIFEST = "labeled_counties.csv", "segments.json", "report.html", "manifest.json"
-FAILURE, PROBLEMS = "failure.json", "problems.json"
+CHANGES, FAILURE, PROBLEMS = "changes.json", "failure.json", "problems.json"
 _PREPARED, _TRAIN, _SCALER = "prepared", "prepared/train", "prepared/scaler.json"
 _MAX_FEATURE_BYTES: Final = 64 * 1024 * 1024  # about 400,000 rows
-FILES: Final = (REPORT, LABELED, SEGMENTS, MANIFEST, FAILURE, PROBLEMS)
+FILES: Final = (REPORT, LABELED, SEGMENTS, MANIFEST, CHANGES, FAILURE, PROBLEMS)
 """The files that are copied for people, the most interesting first; a run's other files are intermediate."""
 
 
@@ -42,6 +42,11 @@ class RunFiles:
     def manifest(self) -> "Manifest":
         """The content of manifest.json."""
         return cast("Manifest", self._json(MANIFEST))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The content of changes.json."""
+        return self._json(CHANGES)
 
     @property
     def problems(self) -> "ProblemsDocument | None":

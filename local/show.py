@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from jobs.segments.explain import CountyComparison, Explanation
 
 __all__ = [
-    "RenderableType", "comparison", "explanation", "paths", "print_notes", "run_table", "segment_table", "step_table",
-    "timing", "warnings",
+    "RenderableType", "changes", "comparison", "explanation", "paths", "print_notes", "run_table", "segment_table",
+    "step_table", "timing", "warnings",
 ]  # fmt: skip
 
 _DROPPED_SHOWN: Final = 5
+_MOVERS: Final = 10
+_CAUSES: Final = {"place": "the place", "model": "the model", None: "not known"}
 
 
 def segment_table(segments: "SegmentsDocument") -> RenderableType:
@@ -169,6 +171,25 @@ def comparison(found: "CountyComparison") -> RenderableType:
         table,
         Text("\nSD: standard deviations over all rows", "dim"),
     )
+
+
+def changes(found: Mapping[str, Any]) -> RenderableType:
+    """Return what changed since the previous run: the verdict, and the most certain movers."""
+    if found["reason"] is not None:
+        return str(found["reason"])
+    names = {segment["number"]: segment["name"] for segment in found["segments"]}
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("Moved", "Before", "Now", "What changed"):
+        table.add_column(heading)
+    for mover in found["movers"][:_MOVERS]:
+        table.add_row(
+            Text(mover["name"]), Text(names[mover["before"]]), Text(names[mover["now"]]), _CAUSES[mover["cause"]]
+        )
+    lines: list[RenderableType] = [Styled(Text(found["verdict"]), "bold")]
+    lines += [Text(sentence) for sentence in (*found["warnings"], *found["columns"]["meaning"])]
+    if found["movers"]:
+        lines += [Text(""), table]
+    return Group(*lines)
 
 
 def _number(value: float) -> str:

@@ -166,3 +166,28 @@ def test_a_live_table_shows_names_escaped(capsys: pytest.CaptureFixture[str]) ->
     with progress.screen("live") as screen:
         screen.show([Step("Prepare", "x", started=1.0, ended=2.0, note=HOSTILE, failed=True)])
     assert ESCAPED in capsys.readouterr().out
+
+
+CHANGES: Any = {
+    "reason": None,
+    "verdict": "Nothing changed beyond noise: 1 of 9 regions.",
+    "warnings": ["The periods overlap."],
+    "columns": {"meaning": ["Citizen is called VotingAgeCitizen in the current file."]},
+    "segments": [{"number": 3, "name": "long commutes"}, {"number": 8, "name": "high [poverty]"}],
+    "movers": [{"name": "Ohio-Adams", "before": 3, "now": 8, "cause": "place"}],
+}
+
+
+def test_changes_show_the_verdict_the_warnings_and_who_moved(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, show.changes(CHANGES))
+    for part in (CHANGES["verdict"], "The periods overlap.", "VotingAgeCitizen", "Ohio-Adams", "high [poverty]"):
+        assert part in text
+    assert "the place" in text
+
+
+def test_a_run_that_was_not_compared_shows_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, show.changes(CHANGES | {"reason": "This is the first run."})) == "This is the first run.\n"
+
+
+def test_without_movers_there_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Before" not in printed(capsys, show.changes(CHANGES | {"movers": []}))
