@@ -28,7 +28,6 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("fresh_starts", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
-    ("refine", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("stability", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("label", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("launch_training", "sagemaker:AddTags"): "AWS asks for it when CreateTrainingJob carries tags.",
@@ -198,8 +197,7 @@ class _Grants:
             self._read("fresh_starts", *sample)
             self._write_artifact("fresh_starts", ANY_RUN.fresh_starts)
             self._read("refine", *sample, model, ANY_RUN.projected_part("*"), ANY_RUN.fresh_starts)
-            self._write("refine", ANY_RUN.refinement)
-            self._write_artifact("refine", ANY_RUN.refined_model)
+            self._write("refine", ANY_RUN.refinement, ANY_RUN.refined_model)
 
     def publish(self) -> None:
         role = self._functions.role("publish")

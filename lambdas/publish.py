@@ -23,15 +23,12 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     """Write the result files, then replace latest.json, and finally send the event and the notification."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = read_shards(files, results)
-    trained = [
-        training["ModelArtifacts"]["S3ModelArtifacts"] for training in (event["pca_training"], event["kmeans_training"])
-    ]
     run = LabeledRun(
         scaler=results.read(files.scaler),
         elbow=results.read(files.elbow),
         stability=results.read(files.stability),
         refinement=results.read(files.refinement) if settings().refine else None,
-        pca_artifact=read_uri(trained[0]),
+        pca_artifact=read_uri(event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"]),
         kmeans_artifact=read_uri(event["kmeans_artifacts"]),
         statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
         labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),

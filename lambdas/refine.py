@@ -28,6 +28,6 @@ def handler(event: RefineEvent, _context: Any) -> Refined:
             np.array(json.loads(results.read(files.fresh_starts))),
             read_sample(files, results),
         )
-    results.write(files.refined_model, artifact_of(refined.centroids), "application/gzip", expires=True)
+    results.write(files.refined_model, artifact_of(refined.centroids), "application/gzip")
     results.write(files.refinement, json.dumps(refined.summary()).encode(), "application/json")
     return {"artifacts": f"s3://{results.name}/{files.refined_model}"}

@@ -46,7 +46,7 @@ class RunFiles:
     @property
     def changes(self) -> dict[str, Any]:
         """The content of changes.json."""
-        return self._json(CHANGES)
+        return cast("dict[str, Any]", self._json(CHANGES))
 
     @property
     def problems(self) -> "ProblemsDocument | None":

@@ -253,6 +253,7 @@ def _endpoint(stage: Stage) -> dict[str, Any]:
 
 EVENT: PublishEvent = {
     "run_id": "census-test",
+    "kmeans_artifacts": "s3://results/kmeans/refined/model.tar.gz",
     "input": {"bucket": "incoming", "key": "incoming/census.csv", "version_id": "v1", "etag": "e", "size": 1},
     "execution": {"Id": "arn:aws:states:us-east-1:123456789012:execution:census:census-test"},
     "pca_training": _training("pca"),
@@ -261,7 +262,6 @@ EVENT: PublishEvent = {
     "kmeans_training": _training("kmeans"),
     "kmeans_endpoint": _endpoint("kmeans"),
     "kmeans_hosting_launch": {"name": "census-test-kmeans", "instance_type": "ml.t2.medium"},
-    "kmeans_artifacts": "s3://results/kmeans/model.tar.gz",
 }
 """What the state machine sends to Publish after a run of the tests' census."""
 

@@ -134,7 +134,7 @@ def publish(
         ).encode(),
         manifest=_json(manifest),
         changes=compared.changes.to_json().encode(),
-        history=_json(append(series.history, _entry(series, document, manifest, compared))),
+        history=_json(append(series.history, _entry(event, series, document, compared))),
         latest=_json(announcement),
         announcement=announcement,
         change_announcement=announce_changes(compared.changes, announcement),
@@ -143,13 +143,16 @@ def publish(
     )
 
 
-def _entry(series: Series, document: SegmentsDocument, manifest: Manifest, compared: Comparison) -> HistoryEntry:
+def _entry(event: PublishEvent, series: Series, document: SegmentsDocument, compared: Comparison) -> HistoryEntry:
     return HistoryEntry(
         run_id=document["run_id"],
         vintage=series.vintage,
-        input=manifest["input"]["uri"],
+        input=f"s3://{event['input']['bucket']}/{event['input']['key']}",
         rows=document["rows"]["labeled"],
-        models={job["stage"]: job["artifacts"] for job in manifest["training_jobs"]},
+        models={
+            "pca": event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"],
+            "kmeans": event["kmeans_artifacts"],
+        },
         segments=[
             SegmentEntry(
                 label=segment["label"],
