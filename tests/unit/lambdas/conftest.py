@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import botocore.client
@@ -19,7 +19,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, settings: RunSettings) -> Iterator[Fake
     fake = FakeAws()
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", fake.call_of())
     for name, value in {
-        VARIABLE: json.dumps(asdict(settings)),
+        VARIABLE: json.dumps(asdict(replace(settings, stability_refits=2, refine_restarts=4))),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
