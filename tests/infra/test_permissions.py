@@ -39,7 +39,7 @@ ALLOWED = {
     "Project": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "ChooseClusters": {"s3:GetObject", "s3:PutObject"},
     "FreshStarts": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
-    "Refine": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+    "Refine": {"s3:GetObject", "s3:PutObject"},
     "Stability": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
