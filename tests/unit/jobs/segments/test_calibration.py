@@ -36,7 +36,8 @@ class Prepared:
         fresh = fresh_start(self.sample, CLUSTERS, restarts=restarts, seed=seed)
         centroids = refine(lambda: iter([self.components]), sagemaker, fresh, self.sample).centroids
         found = nearest(self.components, centroids)[0]
-        return np.argsort(align(contingency(self.labels, found, CLUSTERS)))[found]
+        aligned: np.ndarray = np.argsort(align(contingency(self.labels, found, CLUSTERS)))[found]
+        return aligned
 
 
 @pytest.fixture(scope="module")
