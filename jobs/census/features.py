@@ -41,10 +41,11 @@ class Feature:
 
 def find(column: str) -> Feature | None:
     """Return the feature that a column holds, or ``None``; case, punctuation and spaces in its name do not matter."""
-    return _by_name().get(_normalized(column))
+    return _by_name().get(normalized(column))
 
 
-def _normalized(name: str) -> str:
+def normalized(name: str) -> str:
+    """Return a column's name in lower case, with its letters and digits only."""
     return _IGNORED.sub("", name.casefold())
 
 
@@ -52,4 +53,4 @@ def _normalized(name: str) -> str:
 def _by_name() -> dict[str, Feature]:
     document = json.loads(Path(__file__).with_name("features.json").read_text(encoding="utf-8"))
     features = [Feature(**entry | {"synonyms": tuple(entry["synonyms"])}) for entry in document["features"]]
-    return {_normalized(name): feature for feature in features for name in (feature.name, *feature.synonyms)}
+    return {normalized(name): feature for feature in features for name in (feature.name, *feature.synonyms)}

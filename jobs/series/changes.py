@@ -19,8 +19,8 @@ from jobs.series.drift import FeatureDrift
 from jobs.series.labeled import LabeledRows
 from jobs.series.regions import RegionMatch, match_regions
 
-CLEAR_CERTAINTY = 0.01
-"""A mover below it lies so close to a border, before or now, that its change of segment says little."""
+CLEAR_MARGIN = 0.01
+"""A mover with a smaller margin, before or now, lies so close to a border that its change of segment says little."""
 
 LISTED_MOVERS = 1_000
 LISTED_REGIONS = 1_000
@@ -65,7 +65,7 @@ class Mover:
     certainty
         0..1: the smaller margin of the two labels, times the smaller stability where both runs have it.
     clear
-        Whether the place moved (`cause`), and not only across a border (`certainty` of `CLEAR_CERTAINTY` or more).
+        Whether the place moved (`cause`), and not only across a border (both margins are `CLEAR_MARGIN` or more).
     margin_before, margin_now, stability_before, stability_now
         How sure the label was and is.
     """
@@ -238,6 +238,7 @@ def compare(
         previous_vintage=previous.vintage,
         warnings=tuple(warnings),
         columns={
+            "matched": columns.names,
             "renamed": columns.renamed,
             "new": list(columns.new),
             "missing": list(columns.missing),
@@ -304,7 +305,7 @@ def _movers(previous: RunSide, current: RunSide, pairs: _Pairs) -> list[Mover]:
             now=int(now[moved[i]]),
             cause=None if view is None else "model" if by_model[i] else "place",
             certainty=round(float(certainty[i]), 6),
-            clear=bool(certainty[i] >= CLEAR_CERTAINTY and not by_model[i]),
+            clear=bool(min(margins[0][i], margins[1][i]) >= CLEAR_MARGIN and not by_model[i]),
             margin_before=round(float(margins[0][i]), 6),
             margin_now=round(float(margins[1][i]), 6),
             stability_before=float(stability[0][i]) if stability else None,

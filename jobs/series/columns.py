@@ -1,20 +1,15 @@
-"""Recognises the columns of one census file in another one that names them differently.
+"""Recognizes the columns of one census file in another one that names them differently.
 
-``jobs/census/features.json`` is the dictionary: for each feature its name, synonyms, unit and source. Names are
-normalised for matching only (case, punctuation and spaces do not matter); every output shows the file's own names.
+Names are normalized for matching only; every output shows the file's own names. `jobs.census.features` has the names
+and synonyms of known features.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+
+from jobs.census import features
 
 __all__ = ["ColumnMatch", "match_columns"]
-
-_DICTIONARY = Path(__file__).parents[1] / "census" / "features.json"
-_IGNORED = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -84,22 +79,7 @@ def match_columns(previous: Sequence[str], current: Sequence[str]) -> ColumnMatc
     )
 
 
-def _normalised(name: str) -> str:
-    return _IGNORED.sub("", name.casefold())
-
-
 def _meaning(name: str) -> str:
-    """Return the dictionary's name of a column, normalised; the column's own where the dictionary has none."""
-    plain = _normalised(name)
-    return _synonyms().get(plain, plain)
-
-
-@cache
-def _synonyms() -> dict[str, str]:
-    """Return each known spelling, normalised, and the normalised name of the feature that it means."""
-    known = json.loads(_DICTIONARY.read_text())["features"]
-    return {
-        _normalised(spelling): _normalised(feature["name"])
-        for feature in known
-        for spelling in (feature["name"], *feature["synonyms"])
-    }
+    """Return the name of the feature that a column holds, normalized; the column's own name if it is not known."""
+    known = features.find(name)
+    return features.normalized(known.name if known else name)

@@ -143,7 +143,7 @@ def compare_runs(previous: PreviousRun, current: CurrentRun) -> Comparison:
         RunSide(
             current.document["run_id"],
             current.vintage,
-            LabeledRows.of(current.statistics.listed, current.model.centroids, has_ids=current.has_ids),
+            LabeledRows.of(current.statistics.listed, has_ids=current.has_ids),
             numbering.numbers,
             _summaries(current.document, numbering.numbers, columns.names),
         ),

@@ -44,13 +44,13 @@ class LabeledRows:
         return len(self.labels)
 
     @classmethod
-    def of(cls, rows: Rows, centroids: NDArray[np.float64], *, has_ids: bool) -> Self:
+    def of(cls, rows: Rows, *, has_ids: bool) -> Self:
         """Take the rows of a run that is being published."""
         return cls(
             regions=Regions(rows.ids, rows.names, has_ids=has_ids),
             labels=rows.labels.astype(np.intp),
-            margins=_margins(rows.components.astype(np.float64), centroids),
-            stability=None,
+            margins=rows.margins,
+            stability=rows.stabilities,
         )
 
     @classmethod

@@ -66,6 +66,7 @@ class TestThe2017FileAfterThe2015File:
     def test_all_columns_and_regions_match(self, comparison: Comparison) -> None:
         changes = comparison.changes
         assert changes.columns["renamed"] == {"Citizen": "VotingAgeCitizen"}
+        assert len(changes.columns["matched"]) == 34
         assert (changes.columns["missing"], changes.columns["new"]) == ([], [])
         # 3,218 rows of 2015 and all 3,220 of 2017 are complete.
         complete = len(run_2015().table)
@@ -101,6 +102,15 @@ class TestThe2017FileAfterThe2015File:
         by_place = [mover for mover in movers if mover.cause == "place"]
         assert list(movers[: len(by_place)]) == by_place
         certainties = [mover.certainty for mover in by_place]
+        assert all(
+            mover.certainty
+            == pytest.approx(
+                min(mover.margin_before, mover.margin_now) * min(mover.stability_before, mover.stability_now), abs=1e-5
+            )
+            for mover in movers
+            if mover.stability_before is not None and mover.stability_now is not None
+        )
+        assert all(mover.stability_before is not None and mover.stability_now is not None for mover in movers)
         assert certainties == sorted(certainties, reverse=True)
         assert comparison.changes.agreement is not None
         assert comparison.changes.agreement.moved_places == len(by_place)
