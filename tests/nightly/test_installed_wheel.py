@@ -13,19 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-# Adds cdk-nag to an app that does not have it, as `cdk synth` runs it.
-WITH_NAG = """
-import runpy
-import aws_cdk
+# Stands before the app's last line, which synthesizes it.
+NAG = """
+from aws_cdk import Validations, aws_sns
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
-
-class Checked(aws_cdk.App):
-    def synth(self):
-        aws_cdk.Validations.of(self).add_plugins(AwsSolutionsChecks(self), ServerlessChecks(self))
-        return super().synth()
-
-aws_cdk.App = Checked
-runpy.run_path("app.py")
+Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -67,15 +59,30 @@ def project(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / "construct", tmp_path / "project"))
 
 
-def test_the_app_passes_cdk_nag_and_cfn_lint(installed: Path, project: Path) -> None:
-    (project / "with_nag.py").write_text(WITH_NAG)
+def nag_findings(programs: Path, project: Path, addition: str = "") -> set[str]:
+    """Return the rules that the app breaks, after an addition to it."""
+    source = (project / "app.py").read_text()
+    assert source.endswith("app.synth()\n")
+    lines = source.removesuffix("app.synth()\n") + NAG + addition
+    (project / "checked.py").write_text(
+        f"{lines}\ntry:\n    app.synth()\nexcept RuntimeError as error:\n    assert 'ValidationFailed' in str(error)\n"
+    )
     variables = {"CDK_OUTDIR": str(project / "cdk.out"), "CDK_CONTEXT_JSON": '{"aws:cdk:bundling-stacks": []}'}
-    run(installed, project, "python", "with_nag.py", **variables)
+    run(programs, project, "python", "checked.py", CDK_VALIDATION="false", **variables)
     report = json.loads((project / "cdk.out" / "validation-report.json").read_text())
-    assert report["pluginReports"]
-    assert [each for pack in report["pluginReports"] for each in pack["violations"]] == []
+    return {violation["ruleName"] for pack in report["pluginReports"] for violation in pack["violations"]}
+
+
+def test_the_app_passes_cdk_nag_and_cfn_lint(installed: Path, project: Path) -> None:
+    assert nag_findings(installed, project) == set()
     config = ROOT / ".cfnlintrc.yaml"
-    run(installed, project, "cfn-lint", "--config-file", config, "cdk.out/Analysis.template.json")
+    run(installed, project, "cfn-lint", "--config-file", str(config), "cdk.out/Analysis.template.json")
+    assert nag_findings(installed, project, 'aws_sns.Topic(stack, "Plain")') == {"AwsSolutions-SNS3"}
+
+
+def test_the_foreign_example_is_rehearsed_by_one_command(installed: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(EXAMPLES / "rehearsal", tmp_path / "project"))
+    assert "1 passed" in run(installed, project, "pytest", "-q", "-p", "no:cacheprovider")
 
 
 def test_the_app_labels_a_csv_in_the_embedded_aws(installed: Path, project: Path) -> None:
