@@ -40,6 +40,12 @@ METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 CAPACITY_MESSAGES: Final = ("CapacityError", "InsufficientInstanceCapacity", "Unable to provision")
 """One of these occurs in SageMaker's FailureReason when it had no instance of the requested type."""
 
+QUOTA_FULL: Final = "QuotaFull"
+"""The error of a launch for which the account has a quota, all of which is in use."""
+
+ROOM_STATE: Final = "WaitForRoomFor{}"
+"""The name of the state in which a run waits until a quota has room, such as ``WaitForRoomForPcaTraining``."""
+
 AUTO_CLUSTERS: Final = range(5, 13)
 """The numbers of clusters that ``clusters: auto`` chooses from."""
 

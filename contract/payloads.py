@@ -59,6 +59,21 @@ class Skipped(TypedDict):
     skipped: str
 
 
+class BatchItemFailure(TypedDict):
+    """A message that stays in its queue."""
+
+    itemIdentifier: str
+
+
+class BatchResponse(TypedDict):
+    """What Lambda needs to know to keep messages in a queue.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+
+    batchItemFailures: list[BatchItemFailure]
+
+
 class PrepareEvent(TypedDict):
     """The object version to prepare."""
 
@@ -67,10 +82,11 @@ class PrepareEvent(TypedDict):
 
 
 class Prepared(TypedDict):
-    """The size of the prepared data, and the key of shards.json."""
+    """The size of the prepared data, the number of its shards, and the key of shards.json."""
 
     rows: int
     features: int
+    shards: int
     shards_key: str
 
 
@@ -87,6 +103,7 @@ class LaunchTrainingEvent(LaunchEvent):
 
     rows: int
     features: int
+    shards: int
     clusters: NotRequired[int]
 
 

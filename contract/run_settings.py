@@ -52,12 +52,14 @@ class RunParameters:
     """The settings that handlers need. A field added here is a setting of the stack and reaches every handler."""
 
     training_instance_types: Annotated[list[str], Limits(min_length=1)] = setting(
-        ["ml.c4.xlarge"],
-        "Instance types for training, in order of preference: after a quota or capacity error the next one is used."
-        " `ml.t2.*` and `ml.t3.*` cannot train.",
+        ["ml.c4.xlarge", "ml.m5.large"],
+        "Instance types for training, in order of preference: the next one is used if the region does not offer one, or"
+        " after a quota or capacity error. `ml.t2.*` and `ml.t3.*` cannot train.",
     )
     training_instance_count: Annotated[int, Limits(ge=1, le=20)] = setting(
-        1, "Number of instances per training job; the shards are distributed over them."
+        1,
+        "Number of instances per training job; the shards are distributed over them. At most as many instances as"
+        " there are shards are used, because an instance without a shard would be paid for and have nothing to do.",
     )
     training_volume_gb: Annotated[int, Limits(ge=1, le=16_384)] = setting(
         10, "Size of the volume of each training instance, in GB."
@@ -73,9 +75,10 @@ class RunParameters:
         " third of the time. Do not change it while a run is in progress.",
     )
     hosting_instance_types: Annotated[list[str], Limits(min_length=1)] = setting(
-        ["ml.t2.medium"],
-        "Instance types for hosting, in order of preference: after a quota or capacity error the next one is used."
-        " New accounts have a quota above 0 for `ml.t2.medium`.",
+        ["ml.t2.medium", "ml.m5.large"],
+        "Instance types for hosting, in order of preference: the next one is used if the region does not offer one, or"
+        " after a quota or capacity error. New accounts have a quota above 0 for `ml.t2.medium`; about half of the"
+        " regions do not offer it.",
     )
     hosting_instance_count: Annotated[int, Limits(ge=1, le=20)] = setting(1, "Number of instances per endpoint.")
     num_components: Annotated[int, Limits(ge=1)] | None = setting(
@@ -112,6 +115,11 @@ class RunParameters:
     pca_mini_batch_size: Annotated[int, Limits(ge=1, le=100_000)] = setting(
         500, "PCA's `mini_batch_size`, the number of rows per step; at most the rows of one instance are used."
     )
+    max_concurrent_runs: Annotated[int, Limits(ge=1, le=1_000)] = setting(
+        2,
+        "Number of runs that may be in progress at a time. Further CSVs wait in a queue, in order of arrival. A new"
+        " account's quota is one or two endpoints.",
+    )
     teardown_timeout_seconds: Annotated[int, Limits(ge=60, le=86_400)] = setting(
         900,
         "Time limit of a teardown; when it passes, the run fails and an alarm is raised. An endpoint that is being"
@@ -136,6 +144,8 @@ class RunSettings(RunParameters):
         The training and inference image of each stage, by ECR URI.
     kms_key_arn
         The customer managed key that encrypts volumes and outputs; ``None`` if keys owned by AWS do.
+    queue_url, dead_letters_url
+        The queue of CSVs that wait for their run, and the queue of events that started no run.
     code_version
         Changes whenever the functions' code changes.
     """
@@ -146,6 +156,8 @@ class RunSettings(RunParameters):
     execution_role_arn: str
     images: Mapping[str, str]
     topic_arn: str
+    queue_url: str
+    dead_letters_url: str
     state_machine_arn: str
     code_version: str
     # CloudFormation removes null values from JSON: what may be None must have None as its default.

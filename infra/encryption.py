@@ -1,4 +1,4 @@
-"""The customer key: always for the topic, and for all data where the settings say ``kms``."""
+"""The customer managed key of a deployment, for its topic and, if the settings say ``kms``, for its data."""
 
 from aws_cdk import Aws, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -11,15 +11,15 @@ from infra.settings import Settings
 class Encryption(Construct):
     """One rotating key, and whether data is encrypted with it.
 
-    The topic needs a customer key in either mode: CloudWatch's alarms can't publish to a topic that Amazon's own SNS
-    key encrypts, for that key's policy can't let them.
+    The topic needs a customer managed key in either mode. CloudWatch alarms cannot publish to a topic that the AWS
+    managed key of SNS encrypts, because the policy of that key cannot be changed to allow it.
 
     Attributes
     ----------
     topic_key
         Encrypts the topic.
     data_key
-        Encrypts buckets, queue, logs, SageMaker's volumes and outputs; ``None`` where Amazon's own keys do.
+        Encrypts buckets, queues, logs, and SageMaker's volumes and outputs; ``None`` if keys owned by AWS do.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -31,7 +31,7 @@ class Encryption(Construct):
             description=f"{settings.deployment_id}: {'topic and data' if encrypts_data else 'topic'}",
             alias=f"alias/{settings.deployment_id}",
             enable_key_rotation=True,
-            # What a lost key encrypted is lost too: the key outlives the stack as long as the data does.
+            # Without its key, encrypted data is lost, so the key is retained if the data is.
             removal_policy=RemovalPolicy.RETAIN if settings.retain_data and encrypts_data else RemovalPolicy.DESTROY,
         )
         self.data_key = self.topic_key if encrypts_data else None
@@ -39,16 +39,18 @@ class Encryption(Construct):
         if settings.monthly_budget_usd is not None:
             self._let_service_use("budgets.amazonaws.com")
         if encrypts_data:
-            self._let_service_use("events.amazonaws.com")
+            # AWS does not document that EventBridge sends aws:SourceAccount when it encrypts events for a queue.
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html
+            self._let_service_use("events.amazonaws.com", only_this_account=False)
             self._let_logs_use(settings.deployment_id)
 
-    def _let_service_use(self, service: str) -> None:
+    def _let_service_use(self, service: str, *, only_this_account: bool = True) -> None:
         self.topic_key.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(service)],
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=["*"],
-                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}} if only_this_account else None,
             )
         )
 

@@ -74,6 +74,7 @@ class Flow(Construct):
             result={
                 "rows": _number("$.Payload.rows"),
                 "features": _number("$.Payload.features"),
+                "shards": _number("$.Payload.shards"),
                 "shards_key": _path("$.Payload.shards_key"),
             },
             result_path="$.prepared",

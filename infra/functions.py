@@ -21,8 +21,8 @@ from infra.policies import acknowledge, allow
 from infra.settings import Settings
 from infra.sources import FUNCTIONS
 
-# The service calls of a small function take a second or two; botocore's own retries may stretch them.
-_CALL_SECONDS = 60
+CALL_SECONDS = 60
+"""Time limit of a function that only calls AWS: the calls take a second or two, and their retries may take longer."""
 # Nobody waits for their answer: what they fail to handle goes to the dead letters.
 _STARTED_BY_EVENTS = ("start_run", "sweep")
 
@@ -58,18 +58,18 @@ def function_specs(settings: Settings) -> list[FunctionSpec]:
     """Return every function of the stack."""
     inference, publish = settings.inference_timeout_seconds, settings.publish_timeout_seconds
     return [
-        FunctionSpec("start_run", 256, _CALL_SECONDS),
+        FunctionSpec("start_run", 256, CALL_SECONDS),
         FunctionSpec("prepare", 1_769, settings.prepare_timeout_seconds, science=True),
-        FunctionSpec("launch_training", 256, _CALL_SECONDS),
-        *([FunctionSpec("launch_endpoint", 256, _CALL_SECONDS)] if settings.hosts_models else []),
+        FunctionSpec("launch_training", 256, CALL_SECONDS),
+        *([FunctionSpec("launch_endpoint", 256, CALL_SECONDS)] if settings.hosts_models else []),
         FunctionSpec("project", 1_024, inference, science=True),
         FunctionSpec("choose_clusters", 1_769, publish, science=True),
         *([FunctionSpec(name, 1_769, publish, science=True) for name in ("fresh_starts", "refine")] * settings.refine),
         FunctionSpec("stability", 1_769, publish, science=True),
         FunctionSpec("label", 1_024, inference, science=True),
         FunctionSpec("publish", 1_769, publish, science=True),
-        FunctionSpec("record_failure", 256, _CALL_SECONDS),
-        FunctionSpec("teardown", 256, _CALL_SECONDS),
+        FunctionSpec("record_failure", 256, CALL_SECONDS),
+        FunctionSpec("teardown", 256, CALL_SECONDS),
         FunctionSpec("sweep", 256, 300),
     ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract.layout import ANY_RUN, ANY_SERIES, INCOMING_PREFIX, LATEST
@@ -42,6 +43,10 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("record_failure", "states:DescribeExecution"): "Only when a shard failed for good: finds its error.",
     ("start_run", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
     ("sweep", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
+    ("start_run", "sqs:ReceiveMessage"): "Lambda receives the queue's messages as this role.",
+    ("start_run", "sqs:DeleteMessage"): "Lambda deletes the queue's messages as this role.",
+    ("start_run", "sqs:GetQueueAttributes"): "Lambda reads the queue's attributes as this role.",
+    ("start_run", "sqs:ChangeMessageVisibility"): "Only when as many runs are in progress as may be.",
     ("start_run", "s3:GetObject"): "Only for a deliberate re-run, which names the object by hand.",
     ("start_run", "s3:GetObjectVersion"): "Only for a deliberate re-run of an older version.",
     ("*", "xray:PutTraceSegments"): "Lambda sends the function's trace.",
@@ -94,6 +99,7 @@ class Resources:
     encryption: Encryption
     topic: sns.Topic
     execution_role: iam.Role
+    queue: sqs.Queue
 
 
 def grant_all(functions: Functions, workflow: Workflow, resources: Resources) -> None:
@@ -143,13 +149,18 @@ class _Grants:
 
     def start_run(self) -> None:
         role = self._functions.role("start_run")
-        allow(role, ["states:StartExecution"], [self._machine])
+        allow(role, ["states:StartExecution", "states:ListExecutions"], [self._machine])
+        # Lambda receives and deletes messages as this role; the function itself changes when one is visible again.
+        receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+        allow(role, receive, [self._given.queue.queue_arn])
         self._read_input("start_run", "s3:GetObject", "s3:GetObjectVersion")
         self._send_dead_letters("start_run")
 
     def prepare(self) -> None:
         # Exactly the version that started the run, never the latest.
         self._read_input("prepare", "s3:GetObjectVersion")
+        # Without s3:ListBucket, S3 reports a deleted object as "access denied" instead of "not found".
+        allow(self._functions.role("prepare"), ["s3:ListBucket"], [self._given.storage.incoming.bucket_arn])
         self._write("prepare", f"{ANY_RUN.prepared}*", ANY_RUN.problems)
         self._write_in_parts("prepare", ANY_RUN.regions)
         self._let_expire("prepare", f"{ANY_RUN.prepared}*")

@@ -111,6 +111,7 @@ class ModelStage(Construct):
         training_input = {
             "rows": sfn.JsonPath.number_at("$.prepared.rows"),
             "features": sfn.JsonPath.number_at(features_path),
+            "shards": sfn.JsonPath.number_at("$.prepared.shards"),
         }
         if clusters_path is not None:
             training_input["clusters"] = sfn.JsonPath.number_at(clusters_path)
@@ -151,6 +152,7 @@ class ModelStage(Construct):
             working=("InProgress", "Stopping"),
             failed="Failed",
             limit_seconds=self._settings.training_timeout_seconds,
+            room_seconds=self._settings.capacity_wait_seconds,
             polls=Polls(_USUAL_TRAINING_SECONDS[self._stage], self._settings.poll_seconds),
         )
         launch = self._build_launch("training", awaited, training_input)
@@ -176,6 +178,7 @@ class ModelStage(Construct):
             working=("Creating", "Updating", "SystemUpdating", "RollingBack"),
             failed="Failed",
             limit_seconds=self._settings.endpoint_timeout_seconds,
+            room_seconds=self._settings.capacity_wait_seconds,
             polls=Polls(_USUAL_HOSTING_SECONDS[self._stage], self._settings.poll_seconds),
         )
         trained = {"artifacts": _path(self._artifacts_path)}
@@ -208,7 +211,6 @@ class ModelStage(Construct):
                 "next_wait_seconds": awaited.polls.first_seconds,
             },
             result_path=awaited.launch_path,
-            also_retry="quota",
         )
 
     def _build_map(self, inference: Inference, bucket: s3.IBucket) -> sfn.DistributedMap:

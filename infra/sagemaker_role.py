@@ -4,7 +4,7 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from contract.layout import ANY_RUN, RUNS_PREFIX
+from contract.layout import ANY_RUN
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.policies import allow
@@ -63,8 +63,9 @@ class SageMakerRole(Construct):
         read = [results.arn_for_objects(f"{folder}*") for folder in (ANY_RUN.train, ANY_RUN.projected, ANY_RUN.models)]
         allow(self.role, ["s3:GetObject"], read, because=because)
         allow(self.role, ["s3:PutObject"], [results.arn_for_objects(f"{ANY_RUN.models}*")], because=because)
-        only_runs = {"StringLike": {"s3:prefix": [f"{RUNS_PREFIX}*"]}}
-        allow(self.role, ["s3:ListBucket"], [results.bucket_arn], conditions=only_runs)
+        # Without a condition on s3:prefix, because CreateTrainingJob also checks the bucket by a request without one.
+        # The sample policy of the developer guide grants it in the same way.
+        allow(self.role, ["s3:ListBucket"], [results.bucket_arn])
 
     def _allow_key(self, encryption: Encryption) -> None:
         if encryption.data_key is None:

@@ -2,7 +2,7 @@
 
 import json
 
-from aws_cdk import Stack, Tags, Token
+from aws_cdk import Annotations, Stack, Tags, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
@@ -18,6 +18,7 @@ from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.grants import Resources, grant_all
+from infra.instance_types import Use, not_offered
 from infra.janitor import Janitor
 from infra.monitoring import Monitoring, Notifications
 from infra.sagemaker_role import SageMakerRole
@@ -53,7 +54,9 @@ class CensusSegmentation(Construct):
     start_run
         The function that starts a run; invoke it to run a file again.
     object_created
-        The rule that starts a run for a new object.
+        The rule that sends the event of a new object to the queue.
+    queue
+        Keeps the events of new objects, in order of arrival, until their runs may start.
     dead_letters
         Keeps the events that started no run.
     metrics
@@ -79,6 +82,7 @@ class CensusSegmentation(Construct):
     state_machine: sfn.StateMachine
     start_run: lambda_.Function
     object_created: events.Rule
+    queue: sqs.Queue
     dead_letters: sqs.Queue
     metrics: dict[Metric, cloudwatch.Metric]
     alarms: dict[str, cloudwatch.Alarm]
@@ -89,6 +93,7 @@ class CensusSegmentation(Construct):
         self._check_id_is_free()
         for flag in _FEATURE_FLAGS:
             self.node.set_context(flag, True)
+        self._warn_of_types_not_offered()
         for key, value in settings.all_tags.items():
             Tags.of(self).add(key, value)
 
@@ -101,21 +106,30 @@ class CensusSegmentation(Construct):
         workflow = Workflow(
             self, "Workflow", settings=settings, encryption=encryption, storage=storage, functions=functions
         )
-        trigger = Trigger(self, "Trigger", settings=settings, storage=storage, functions=functions)
+        trigger = Trigger(
+            self, "Trigger", settings=settings, encryption=encryption, storage=storage, functions=functions
+        )
         Janitor(self, "Janitor", settings=settings, functions=functions)
         monitoring = Monitoring(
-            self, "Monitoring", settings=settings, topic=notifications.topic, functions=functions, workflow=workflow
+            self,
+            "Monitoring",
+            settings=settings,
+            topic=notifications.topic,
+            functions=functions,
+            workflow=workflow,
+            queue=trigger.queue,
         )
 
-        resources = Resources(self, settings, storage, encryption, notifications.topic, sagemaker.role)
+        resources = Resources(self, settings, storage, encryption, notifications.topic, sagemaker.role, trigger.queue)
         grant_all(functions, workflow, resources)
-        run_settings = self._run_settings(resources, images, functions.code_version)
+        run_settings = self._run_settings(resources, images, functions)
         # Not CDK's own to_json_string, which omits what is None.
         functions.set_run_settings(json.dumps(run_settings.as_dict()))
 
         self.incoming, self.results, self.topic = storage.incoming, storage.results, notifications.topic
         self.state_machine, self.object_created = workflow.state_machine, trigger.rule
         self.start_run, self.dead_letters = functions["start_run"], functions.dead_letters
+        self.queue = trigger.queue
         self.metrics, self.alarms = monitoring.metrics, monitoring.alarms
 
     def _check_id_is_free(self) -> None:
@@ -127,6 +141,21 @@ class CensusSegmentation(Construct):
                     " settings of its own with another name, as in Settings(name='census-two')"
                 )
 
+    def _warn_of_types_not_offered(self) -> None:
+        region = self._region()
+        wanted: dict[Use, list[str]] = {"training": self.settings.training_instance_types}
+        if self.settings.hosts_models:
+            wanted["hosting"] = self.settings.hosting_instance_types
+        for use, types in wanted.items() if region else ():
+            if missing := not_offered(types, str(region), use):
+                left = [name for name in types if name not in missing]
+                then = f"runs use {left[0]}" if left else "every run will fail"
+                Annotations.of(self).add_warning_v2(
+                    f"census-segmentation:{use}-types",
+                    f"{use}_instance_types: {region} does not offer {', '.join(missing)} for {use}, so {then}; see"
+                    " infra/instance_types.json",
+                )
+
     @property
     def _id(self) -> str:
         return self.settings.deployment_id
@@ -136,7 +165,7 @@ class CensusSegmentation(Construct):
         region = Stack.of(self).region
         return None if Token.is_unresolved(region) else region
 
-    def _run_settings(self, resources: Resources, images: AlgorithmImages, code_version: str) -> RunSettings:
+    def _run_settings(self, resources: Resources, images: AlgorithmImages, functions: Functions) -> RunSettings:
         data_key = resources.encryption.data_key
         return RunSettings(
             **self.settings.run_parameters(),
@@ -147,6 +176,8 @@ class CensusSegmentation(Construct):
             images=images.uris,
             kms_key_arn=data_key.key_arn if data_key else None,
             topic_arn=resources.topic.topic_arn,
+            queue_url=resources.queue.queue_url,
+            dead_letters_url=functions.dead_letters.queue_url,
             state_machine_arn=state_machine_arn(self, self.settings),
-            code_version=code_version,
+            code_version=functions.code_version,
         )

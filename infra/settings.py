@@ -11,13 +11,17 @@ from pydantic.dataclasses import dataclass
 
 from contract.names import STACK_TAG, TAG_PREFIX
 from contract.run_settings import Limits, RunParameters, setting
+from infra.instance_types import has_local_storage
 
 CONTEXT_KEY = "segmentation"
 HISTORY_EVENT_LIMIT = 25_000
 """Step Functions fails an execution whose history has more events."""
 
-# The events that one poll adds to the history: five for its task, and two each for its Wait and its Choice.
+# The events that one poll adds to the history: five for its task, and two each for its Wait and its Choice. A launch
+# that finds no room adds as many.
 _EVENTS_PER_POLL = 9
+# Half of the longest wait for room, to which the waits grow within the first three.
+_SHORTEST_WAIT_FOR_ROOM = 150
 _EVENTS_BESIDE_WAITING = 500
 
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(\d*x?large|medium|metal)")
@@ -68,7 +72,9 @@ class Settings(RunParameters):
         " endpoint is due, the run waits half its usual time and then polls three times less often.",
     )
     inference_concurrency: Annotated[int, Limits(ge=1, le=1_000)] = setting(
-        8, "Number of shards that are sent to an endpoint at a time. An `ml.t2.medium` has two cores."
+        2,
+        "Number of shards that are sent to an endpoint at a time. An `ml.t2.medium` has two burstable cores, and a"
+        " container must respond within 60 s, so by default each request has a core to itself.",
     )
 
     prepare_timeout_seconds: Annotated[int, Limits(ge=30, le=900)] = setting(
@@ -87,7 +93,14 @@ class Settings(RunParameters):
     )
     run_timeout_seconds: Annotated[int, Limits(ge=300, le=31_536_000)] = setting(
         14_400,
-        "Time limit of the whole run; then it is stopped and its resources are deleted: twelve times the recorded run.",
+        "Time limit of the whole run, without the waits for room; then it is stopped and its resources are deleted:"
+        " twelve times the recorded run.",
+    )
+
+    capacity_wait_seconds: Annotated[int, Limits(ge=60, le=604_800)] = setting(
+        14_400,
+        "How long each of the two models may wait for room under the account's quotas, in which case the run holds no"
+        " instance. This time is added to the time limit of the run.",
     )
 
     encryption: Literal["s3", "kms"] = setting(
@@ -116,7 +129,7 @@ class Settings(RunParameters):
         " the subscription.",
     )
     alarm_run_seconds: Annotated[int, Limits(ge=60, le=31_536_000)] = setting(
-        2_400, "A run that takes longer raises an alarm: twice the recorded run."
+        2_400, "A run that takes longer, without its waits for room, raises an alarm: twice the recorded run."
     )
     monthly_budget_usd: Annotated[float, Limits(gt=0)] | None = setting(
         None,
@@ -167,6 +180,20 @@ class Settings(RunParameters):
         return tags
 
     @model_validator(mode="after")
+    def _volumes_take_a_key(self) -> Self:
+        used = {"training_instance_types": self.training_instance_types}
+        if self.hosts_models:
+            used["hosting_instance_types"] = self.hosting_instance_types
+        for key, types in used.items() if self.encryption == "kms" else ():
+            if refused := [name for name in types if has_local_storage(name)]:
+                raise ValueError(
+                    f"{key} is {json.dumps(types)} and encryption is 'kms': SageMaker accepts no KMS key for the local"
+                    f" NVMe storage of {', '.join(refused)}; expected types without local storage, for example"
+                    " 'ml.m5.large', or encryption 's3'"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _times_fit_together(self) -> Self:
         stages = 2 * (self.training_timeout_seconds + self.endpoint_timeout_seconds) + self.teardown_timeout_seconds
         if self.run_timeout_seconds < stages:
@@ -188,7 +215,9 @@ class Settings(RunParameters):
         waiting = 2 * (self.training_timeout_seconds + self.endpoint_timeout_seconds)
         # One teardown per stage, and both once more when the run fails.
         tearing_down = 4 * self.teardown_timeout_seconds
-        return (waiting + tearing_down) * _EVENTS_PER_POLL // self.poll_seconds + _EVENTS_BESIDE_WAITING
+        polls = (waiting + tearing_down) // self.poll_seconds
+        launches = 2 * self.capacity_wait_seconds // _SHORTEST_WAIT_FOR_ROOM
+        return (polls + launches) * _EVENTS_PER_POLL + _EVENTS_BESIDE_WAITING
 
     @property
     def deployment_id(self) -> str:

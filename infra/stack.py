@@ -40,6 +40,7 @@ class SegmentationStack(Stack):
             "ResultsBucket": (deployed.results.bucket_name, "Results are under runs/; latest.json names the last run"),
             "StateMachineArn": (deployed.state_machine.state_machine_arn, "Every run is one execution"),
             "TopicArn": (deployed.topic.topic_arn, "Receives alarms, and refused, failed and finished runs"),
+            "QueueUrl": (deployed.queue.queue_url, "CSVs that wait until their runs may start"),
             "DeadLettersUrl": (deployed.dead_letters.queue_url, "Events that started no run"),
             "StartRunFunction": (deployed.start_run.function_name, "Invoke it to run a file again"),
         }

@@ -1,4 +1,4 @@
-"""Where CSVs land and where results go: buckets nobody else can read, versioned, over TLS only."""
+"""The buckets for CSVs, results and access logs: private, versioned, and reachable over TLS only."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
@@ -15,11 +15,11 @@ class Storage(Construct):
     Attributes
     ----------
     incoming
-        ``incoming/<name>.csv`` starts a run; nothing of ours deletes it.
+        An object ``incoming/<name>.csv`` starts a run; runs never delete it.
     results
         ``runs/<run id>/…`` and ``latest.json``.
     access_logs
-        Who read and wrote the other two.
+        The access logs of the other two.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
@@ -37,7 +37,7 @@ class Storage(Construct):
             "AccessLogs",
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
-            # S3's log delivery writes with Amazon's key; a customer key would need a policy for it and gain nothing.
+            # S3 delivers access logs to buckets with Amazon S3 managed keys without any further policy.
             encryption=s3.BucketEncryption.S3_MANAGED,
             versioned=True,
             lifecycle_rules=[
@@ -70,13 +70,22 @@ class Storage(Construct):
 
     def _expire_artifacts(self) -> list[s3.LifecycleRule]:
         expiry = Duration.days(self._settings.artifact_expiry_days)
+        # In a versioned bucket the expiration only adds a delete marker; the object becomes a noncurrent version, which
+        # then has to expire in its turn. One day is the shortest time that S3 allows.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html
         return [
-            s3.LifecycleRule(id="expire-artifacts", tag_filters=dict([ARTIFACT_TAG]), expiration=expiry),
+            s3.LifecycleRule(
+                id="expire-artifacts",
+                tag_filters=dict([ARTIFACT_TAG]),
+                expiration=expiry,
+                noncurrent_version_expiration=Duration.days(1),
+            ),
             s3.LifecycleRule(id="expire-replaced", noncurrent_version_expiration=expiry),
+            s3.LifecycleRule(id="remove-delete-markers", expired_object_delete_marker=True),
         ]
 
     def _announce_objects(self, bucket: s3.Bucket) -> None:
-        # Bucket(event_bridge_enabled=True) would do the same by a custom resource with a function of its own.
+        # Bucket(event_bridge_enabled=True) would need a custom resource and a function for the same property.
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - for the type checker: a Bucket's child is one
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(

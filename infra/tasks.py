@@ -1,4 +1,4 @@
-"""The state machine's two kinds of task, a function and a question to SageMaker, with time limits and retries."""
+"""The state machine's tasks: invocations of functions and describe calls to SageMaker, with time limits and retries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -9,16 +9,16 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-# Lambda's own troubles: nothing of ours ran.
+# Errors of the Lambda service: the function did not run.
 _LAMBDA_ERRORS = (
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 )
-# A function whose process died or ran out of time: worth another try, but what kills it twice kills it always.
+# The function's process ended or ran out of time. A retry may help; further retries would fail in the same way.
 _PROCESS_ERRORS = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", sfn.Errors.TIMEOUT)
-# What AWS answers when the same request may succeed a little later; the handlers raise errors under these codes.
+# Error codes of AWS after which the same request may succeed later; the handlers raise errors with these names.
 _TRANSIENT_ERRORS = (
     "ThrottlingException",
     "Throttling",
@@ -34,12 +34,16 @@ _TRANSIENT_ERRORS = (
     "RequestLimitExceeded",
     "ConnectionError",
 )
-# An endpoint that just came into service, or whose container is busy.
+# An endpoint that has just come into service, or whose container is busy.
 _MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
-# A quota that other runs use up; once they end there is room.
-_QUOTA_ERRORS = ("ResourceLimitExceeded",)
-# SageMaker's errors without a modelled exception reach Step Functions under this name, whatever their code.
-_SAGEMAKER_ERRORS = ("SageMaker.SageMakerException", "SageMaker.ThrottlingException", sfn.Errors.TIMEOUT)
+# Step Functions reports errors that SageMaker's model does not define as SageMakerException, whatever their code, and
+# a request that never got a response, such as one whose connection broke, as SdkClientException.
+_SAGEMAKER_ERRORS = (
+    "SageMaker.SageMakerException",
+    "SageMaker.SdkClientException",
+    "SageMaker.ThrottlingException",
+    sfn.Errors.TIMEOUT,
+)
 
 _DESCRIBE_SECONDS = 30
 # A task's limit is a little above its function's, so that the function reports its own time-out.
@@ -54,24 +58,22 @@ def function_task(
     *,
     result: Mapping[str, Any],
     result_path: str,
-    also_retry: Literal["quota", "model"] | None = None,
+    also_retry: Literal["model"] | None = None,
 ) -> tasks.LambdaInvoke:
     """Return a state that invokes a function.
 
     Parameters
     ----------
     payload
-        What the function is given.
+        The function's event.
     result
-        What to keep of its answer, which is at ``$.Payload``.
+        The fields to keep of its response, which is at ``$.Payload``.
     result_path
-        Where to keep it.
+        Where to keep them in the state's input.
     also_retry
-        ``quota``: the account's limits, which other runs use up. ``model``: what a model's container answers.
+        ``model``: the errors of a model's container.
     """
     task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
-    if also_retry == "quota":
-        _retry(task, _QUOTA_ERRORS, first=15, attempts=4, longest=120)
     if also_retry == "model":
         _retry(task, _MODEL_ERRORS, first=2, attempts=4, longest=30)
     _retry(task, _LAMBDA_ERRORS + _TRANSIENT_ERRORS, first=2, attempts=5, longest=60)
@@ -88,10 +90,10 @@ def failing_task(
     result: Mapping[str, Any],
     result_path: str,
 ) -> tasks.LambdaInvoke:
-    """Return a state that invokes a function which raises on purpose, under any error's name.
+    """Return a state that invokes a function that ends a failed execution by raising that execution's first error.
 
-    An error worth a retry elsewhere may be the very one it ends the execution with: it is retried twice, and only where
-    Lambda itself failed or the process died.
+    The error that it raises may be one that other tasks retry. It is therefore retried only, and at most twice, if
+    Lambda itself failed or the function's process ended.
     """
     task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
     _retry(task, _LAMBDA_ERRORS + _PROCESS_ERRORS, first=1, attempts=2, longest=5)
@@ -116,7 +118,7 @@ def _invoke(
         result_selector=dict(result),
         result_path=result_path,
         task_timeout=sfn.Timeout.duration(Duration.seconds(function.timeout.to_seconds() + _GRACE_SECONDS)),
-        # Our own lists say more.
+        # _retry adds retries that cover these exceptions and more.
         retry_on_service_exceptions=False,
     )
 
@@ -124,7 +126,7 @@ def _invoke(
 def describe_task(
     scope: Construct, name: str, action: str, parameters: Mapping[str, Any], *, iam_resource: str, result_path: str
 ) -> tasks.CallAwsService:
-    """Return a state that asks SageMaker how something is, without a function."""
+    """Return a state that calls a describe operation of SageMaker directly, without a function."""
     task = tasks.CallAwsService(
         scope,
         name,

@@ -1,4 +1,4 @@
-"""States that launch something in SageMaker and wait until it is ready, has failed, or takes too long."""
+"""States that launch a training job or an endpoint and wait until it is ready, has failed or takes too long."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,23 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from contract.names import CAPACITY_MESSAGES
+from contract.names import CAPACITY_MESSAGES, QUOTA_FULL, ROOM_STATE
+
+_FIRST_WAIT_FOR_ROOM = 30
+_LONGEST_WAIT_FOR_ROOM = 300
 
 
 @dataclass(frozen=True)
 class Polls:
-    """When to ask whether something is ready: rarely until it is due, then every few seconds.
+    """When to poll a job or an endpoint: rarely until it is due, then every few seconds.
 
-    Each poll is three state transitions, which cost as much as SageMaker itself where polls are frequent throughout.
+    Each poll makes three state transitions. If a run polled every few seconds throughout, they would cost as much as
+    SageMaker.
 
     Attributes
     ----------
     usual_seconds
-        How long it usually takes.
+        How long the job or the endpoint usually takes.
     close_seconds
         The interval between polls while it is due: from 93 % to 110 % of the usual time.
     """
@@ -28,7 +32,7 @@ class Polls:
 
     @property
     def first_seconds(self) -> int:
-        """Half the usual time and one interval: even what takes half as long is found soon."""
+        """The time until the first poll: half the usual time and one interval."""
         return self.usual_seconds // 2 + self.close_seconds
 
     @property
@@ -38,7 +42,7 @@ class Polls:
 
     @property
     def due(self) -> tuple[int, int]:
-        """From when until when it is due, in seconds after the launch."""
+        """The seconds after the launch between which it is due."""
         return round(0.93 * self.usual_seconds), round(1.1 * self.usual_seconds)
 
     def after_a_wait(self, launch_path: str) -> str:
@@ -62,7 +66,7 @@ class Polls:
 
 @dataclass(frozen=True)
 class Awaited:
-    """What is waited for, and how its description is read.
+    """A job or an endpoint to wait for, and how to read its description.
 
     Attributes
     ----------
@@ -75,9 +79,11 @@ class Awaited:
     name_field, status_field
         Fields of the description.
     ready, working, failed
-        Statuses: the one that is waited for, those of something in progress, and the one that comes with a reason.
+        Statuses: the one that is waited for, those while it is in progress, and the one that has a failure reason.
     limit_seconds
         How long it may take.
+    room_seconds
+        How long to wait for room under the account's quotas.
     polls
         When to ask for its status.
     """
@@ -92,6 +98,7 @@ class Awaited:
     working: tuple[str, ...]
     failed: str
     limit_seconds: int
+    room_seconds: int
     polls: Polls
 
 
@@ -103,11 +110,13 @@ def launch_and_wait(
     describe: tasks.CallAwsService,
     then: sfn.IChainable,
 ) -> sfn.Chain:
-    """Return the chain launch -> describe -> is it ready?, with the loop that waits, and its ways to fail.
+    """Return the chain launch -> describe -> is it ready?, with the loops that wait and the states that fail.
 
-    No state's own time limit spans a loop, so the time waited is added up; the launch state sets it to 0.
+    The time limit of a state does not include the other states of a loop, so the Wait states add up the time waited.
+    The launch state sets it to 0.
     """
-    # JSONata, because only there can a Wait state compute an output: counting needs no state of its own.
+    _wait_for_room(scope, awaited, launch)
+    # In JSONata, because only there can a Wait state compute its output. No further state is needed to count.
     wait = sfn.Wait.jsonata(
         scope,
         f"WaitFor{awaited.name}",
@@ -135,6 +144,32 @@ def launch_and_wait(
         .otherwise(_ended(scope, awaited, status))
     )
     return launch.next(describe).next(choice)
+
+
+def _wait_for_room(scope: Construct, awaited: Awaited, launch: tasks.LambdaInvoke) -> None:
+    """Launch again after a while if other runs use up the account's quota; the waits grow and vary at random.
+
+    A run that waits here holds no instance: its job has ended, or its endpoint does not exist yet.
+    """
+    first = f"'backoff_seconds': {_FIRST_WAIT_FOR_ROOM}, 'next_wait_seconds': {_FIRST_WAIT_FOR_ROOM}"
+    room = f"$exists($states.input.room) ? $states.input.room : {{'waited_seconds': 0, {first}}}"
+    wait = sfn.Wait.jsonata(
+        scope,
+        ROOM_STATE.format(awaited.name),
+        time=sfn.WaitTime.seconds(f"{{% ($room := {room}; $room.next_wait_seconds) %}}"),
+        outputs=(
+            f"{{% ($room := {room};"
+            f" $backoff := $min([{_LONGEST_WAIT_FOR_ROOM}, 2 * $room.backoff_seconds]);"
+            " $merge([$states.input, {'room': {"
+            "'waited_seconds': $room.waited_seconds + $room.next_wait_seconds,"
+            " 'backoff_seconds': $backoff,"
+            " 'next_wait_seconds': $ceil($backoff * (0.5 + $random() / 2))}}])) %}"
+        ),
+    )
+    in_time = sfn.Condition.number_less_than("$.room.waited_seconds", awaited.room_seconds)
+    no_room = sfn.Fail(scope, f"{awaited.name}HasNoRoom", error=QUOTA_FULL, cause_path="$.full.Cause")
+    wait.next(sfn.Choice(scope, f"MayWaitFor{awaited.name}").when(in_time, launch).otherwise(no_room))
+    launch.add_catch(wait, errors=[QUOTA_FULL], result_path="$.full")
 
 
 def _failed(scope: Construct, awaited: Awaited, reason: str) -> sfn.Fail:

@@ -45,6 +45,7 @@ class TrainingLauncher:
             instance_type=instance_type,
             rows=event["rows"],
             features=event["features"],
+            shards=event["shards"],
             # The number that ChooseClusters returned, if that state has run.
             clusters=event.get("clusters", settings().clusters),
         )

@@ -62,6 +62,7 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
     return {
         "rows": prepared.rows_kept,
         "features": len(prepared.features),
+        "shards": len(prepared.shards),
         "shards_key": files.shards,
     }
 

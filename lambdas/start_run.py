@@ -1,8 +1,11 @@
 """Start one execution for each object version in the incoming bucket.
 
+Events come from a queue, one at a time. If as many runs are in progress as the settings allow, the event stays in the
+queue and is received again after some seconds.
+
 The execution's name is derived from the object version, so a repeated event finds the name taken and starts nothing. A
 person starts another run of the same version with the event ``{"key": "incoming/<name>.csv", "rerun": "r2"}``, to which
-``version_id`` adds an older version.
+``version_id`` adds an older version. A run that a person starts does not wait in the queue.
 """
 
 import json
@@ -11,8 +14,7 @@ import reprlib
 from typing import Any, Never
 
 from contract.layout import INCOMING_PREFIX, run_id
-from contract.payloads import Skipped, Source, Started
-from lambdas.support.errors import named_error
+from contract.payloads import BatchResponse, Skipped, Source, Started
 from lambdas.support.runtime import client, entry_point, logger, settings
 
 _EXPECTED = (
@@ -20,18 +22,52 @@ _EXPECTED = (
     ' "bucket", "version_id" and "rerun" as needed'
 )
 _MAX_KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_ROOM_POLL_SECONDS = 5
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+class InvalidEvent(Exception):  # noqa: N818 - the name that Lambda and the dead letters report
+    """The event does not name an object that can start a run."""
+
+
 @entry_point
-def handler(event: Any, _context: Any) -> Started | Skipped:
+def handler(event: Any, _context: Any) -> Started | Skipped | BatchResponse:
     """Start the run of the event's object version, once.
 
     Raises
     ------
     InvalidEvent
-        If the event does not name an object that can start a run.
+        If a person's event does not name an object that can start a run.
     """
+    if isinstance(event, dict) and "Records" in event:
+        (message,) = event["Records"]
+        return {"batchItemFailures": [] if _handled(message) else [{"itemIdentifier": message["messageId"]}]}
+    return _start(event)
+
+
+def _handled(message: dict[str, Any]) -> bool:
+    """Start the run of a message from the queue; return false if it has to wait in the queue."""
+    states, limit = client("stepfunctions"), settings().max_concurrent_runs
+    listed = states.list_executions(
+        stateMachineArn=settings().state_machine_arn, statusFilter="RUNNING", maxResults=limit
+    )
+    if len(listed["executions"]) >= limit:
+        client("sqs").change_message_visibility(
+            QueueUrl=settings().queue_url,
+            ReceiptHandle=message["receiptHandle"],
+            VisibilityTimeout=_ROOM_POLL_SECONDS,
+        )
+        return False
+    try:
+        _start(json.loads(message["body"]))
+    except InvalidEvent as error:
+        # It would block the events behind it until the queue forgets it.
+        logger.warning("not an event that can start a run", reason=str(error))
+        client("sqs").send_message(QueueUrl=settings().dead_letters_url, MessageBody=message["body"])
+    return True
+
+
+def _start(event: Any) -> Started | Skipped:
     if not isinstance(event, dict):
         _refuse(f"the event is {reprlib.repr(event)}; {_EXPECTED}")
     source = _announced(event) if "detail" in event else _requested(event)
@@ -94,4 +130,4 @@ def _checked(key: Any) -> str:
 
 
 def _refuse(message: str) -> Never:
-    raise named_error("InvalidEvent", message)
+    raise InvalidEvent(message)

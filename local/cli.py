@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ Faults = Annotated[
         rich_help_panel="The embedded AWS",
     ),
 ]
+Quotas = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quota",
+        metavar="USE=INSTANCES",
+        help="A quota of the account, such as `training=1`, `hosting=2` or `hosting:ml.t2.medium=0`: the number of"
+        " instances at a time, of all types or of one. Can be repeated.",
+        rich_help_panel="The embedded AWS",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -103,6 +114,7 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
     as_json: AsJson = False,
     pace: Pace = "",
     fault: Faults = None,
+    quota: Quotas = None,
     settings: Settings = None,
     port: Port = 0,
 ) -> None:
@@ -122,15 +134,16 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
     from local.single_run import run_csv
 
     with _reporting_errors(as_json=as_json):
-        options = _options(port, pace, fault, settings)
+        options = _options(port, pace, [*(fault or ()), *map(_quota, quota or ())], settings)
         run_csv(csv, out, options, output="json" if as_json else "quiet" if quiet else "full")
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0917 - typer passes arguments by name
     port: Port = UP_PORT,
     pace: Pace = "",
     fault: Faults = None,
+    quota: Quotas = None,
     settings: Settings = None,
     detach: Annotated[
         bool | None,
@@ -155,7 +168,8 @@ def up(
 
     with _reporting_errors():
         stay = sys.stdout.isatty() if detach is None else not detach
-        start_up(_options(port, pace, fault, settings), stay=stay)
+        faults = [*(fault or ()), *map(_quota, quota or ())]
+        start_up(_options(port, pace, faults, settings), stay=stay)
 
 
 @app.command()
@@ -343,7 +357,7 @@ def _print_error(error: UserError, *, as_json: bool) -> None:
         print_line(json.dumps(error.document or {"status": "ERROR", "error": {"message": str(error)}}))
 
 
-def _options(port: int, pace: str, faults: list[str] | None, settings: list[str] | None) -> "Options":
+def _options(port: int, pace: str, faults: list[str], settings: list[str] | None) -> "Options":
     """Return the options, after checking those that can be checked before anything is started."""
     from embedded_aws.sagemaker.pace import Pace as ParsedPace
     from local.session import Options
@@ -352,7 +366,17 @@ def _options(port: int, pace: str, faults: list[str] | None, settings: list[str]
         ParsedPace.parse(pace)
     except ValueError as error:
         raise UserError(f"--pace: {error}") from error
-    return Options(port, pace, tuple(faults or ()), dict(_setting(item) for item in settings or ()))
+    return Options(port, pace, tuple(faults), dict(_setting(item) for item in settings or ()))
+
+
+def _quota(text: str) -> str:
+    """Return the fault that enforces a quota such as ``training=1`` or ``hosting:ml.t2.medium=0``."""
+    kinds = {"training": "TrainingJob", "hosting": "Endpoint"}
+    found = re.fullmatch(r"(training|hosting)(?::(ml\.[a-z0-9.-]+))?=(\d+)", text)
+    if found is None:
+        raise UserError(f"--quota {text!r} is not understood; write training=1, hosting=2 or hosting:ml.t2.medium=0")
+    use, instance_type, instances = found.groups()
+    return f"{kinds[use]}:quota={f'{instance_type}/' if instance_type else ''}{instances}"
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from local.steps import History, Step, epoch_seconds
+from local.steps import WAITING_FOR_ROOM, History, Step, epoch_seconds
 
 Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 
@@ -33,6 +33,11 @@ class Snapshot:
     seconds: float
     error: str = ""
     cause: str = ""
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a step waits until other jobs or endpoints of the account have ended."""
+        return any(step.ended is None and step.note == WAITING_FOR_ROOM for step in self.steps)
 
 
 class Follower:

@@ -72,25 +72,36 @@ def print_status(*, as_json: bool) -> None:
         If it is not running.
     """
     stack = _stack()
-    runs = stack.runs()
+    runs, queued = stack.runs(), stack.queued()
+    waiting = {run["name"] for run in runs if run["status"] == "RUNNING" and _waits_for_room(stack, run["name"])}
     if as_json:
         listed = [
             {
                 "run_id": run["name"],
                 "status": run["status"],
+                "waits_for_room": run["name"] in waiting,
                 "started": run["startDate"].isoformat(),
                 "stopped": run["stopDate"].isoformat() if run.get("stopDate") else None,
             }
             for run in runs
         ]
-        terminal.print_line(json.dumps({"endpoint_url": stack.cloud.endpoint_url, "runs": listed}, indent=1))
+        terminal.print_line(
+            json.dumps({"endpoint_url": stack.cloud.endpoint_url, "queued": queued, "runs": listed}, indent=1)
+        )
         return
     screen = terminal.console()
     screen.print(f"The embedded AWS is running at {stack.cloud.endpoint_url}")
     if runs:
-        screen.print(show.run_table(runs))
+        screen.print(show.run_table(runs, waiting))
     else:
         screen.print(f"No runs yet: copy a CSV to s3://{stack.incoming_bucket}/incoming/")
+    if queued:
+        screen.print(f"CSVs in the queue, which start when runs end (max_concurrent_runs): {queued}")
+
+
+def _waits_for_room(stack: Stack, run_id: str) -> bool:
+    snapshot = Follower(stack.client("stepfunctions"), stack.execution_arn(run_id)).look()
+    return snapshot is not None and snapshot.waits_for_room
 
 
 def show_run(run_id: str, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 Text from a census is passed on as plain strings, which :func:`local.terminal.console` escapes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.progress import MARKS, remark
-from local.steps import Step
+from local.steps import WAITING_FOR_ROOM, Step
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,8 +100,8 @@ def _dropped(region: "DroppedRegion") -> str:
     return f"{region['name']} ({', '.join(region['empty_columns'])})"
 
 
-def run_table(runs: Iterable[Mapping[str, Any]]) -> RenderableType:
-    """Return executions as a table, in the order given."""
+def run_table(runs: Iterable[Mapping[str, Any]], waiting: Collection[str] = ()) -> RenderableType:
+    """Return executions as a table, in the order given; those named in `waiting` wait for room under a quota."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("Run", "Status", "Started", "Seconds"):
         table.add_column(column, justify="right" if column == "Seconds" else "left")
@@ -112,7 +112,7 @@ def run_table(runs: Iterable[Mapping[str, Any]]) -> RenderableType:
         style = {"SUCCEEDED": "green", "RUNNING": "cyan"}.get(run["status"], "red")
         table.add_row(
             run["name"],
-            Text(run["status"].lower(), style),
+            Text(WAITING_FOR_ROOM, "yellow") if run["name"] in waiting else Text(run["status"].lower(), style),
             started.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             f"{seconds:.1f}",
         )

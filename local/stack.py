@@ -24,12 +24,14 @@ class Stack:
     incoming_bucket: str
     results_bucket: str
     state_machine_arn: str
+    queue_url: str
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
         """Return the stack that has these CloudFormation outputs."""
-        return cls(cloud, outputs["IncomingBucket"], outputs["ResultsBucket"], outputs["StateMachineArn"])
+        names = ("IncomingBucket", "ResultsBucket", "StateMachineArn", "QueueUrl")
+        return cls(cloud, *(outputs[name] for name in names))
 
     @classmethod
     def find(cls, directory: Path) -> "Stack | None":
@@ -75,6 +77,12 @@ class Stack:
         pages = self.client("stepfunctions").get_paginator("list_executions")
         found = [run for page in pages.paginate(stateMachineArn=self.state_machine_arn) for run in page["executions"]]
         return sorted(found, key=lambda run: run["startDate"], reverse=True)
+
+    def queued(self) -> int:
+        """Return the number of CSVs that wait in the queue until their runs may start."""
+        counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=counted)["Attributes"]
+        return sum(int(found[name]) for name in counted)
 
     def latest_run(self) -> str | None:
         """Return the id of the latest successful run, or ``None``."""

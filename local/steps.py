@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from contract.names import ROOM_STATE
+
 Outcome = Literal["running", "done", "failed"]
+WAITING_FOR_ROOM: Final = "waiting for room under a quota"
+"""The note of a step whose launch waits until other jobs or endpoints of the account have ended."""
 _MODELS: Final = {"pca": "PCA", "kmeans": "k-means"}
 _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(pattern), name, waiting_for)
@@ -194,6 +198,8 @@ class History:
         name, waiting_for = found
         step = self._steps.setdefault(name, Step(name, waiting_for, moment))
         step.ended, step.failed = None, False
+        if state.startswith(ROOM_STATE.format("")):
+            step.note = WAITING_FOR_ROOM
         self._states_inside.setdefault(name, set()).add(state)
 
     def _leave(self, state: str, moment: float) -> None:

@@ -1,4 +1,4 @@
-"""S3's objects: their bytes are kept on disk, and a part of any version can be read."""
+"""Corrections of S3's objects: bytes on disk, parts of any version, and responses about objects that do not exist."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ministack.core import router
 from ministack.core.responses import StreamingResponse
 from ministack.services import s3
+
+from embedded_aws.ministack import authorization
 
 _CHUNK_BYTES = 1024 * 1024
 # Set while a GetObject request is served whose object may be returned as an open file.
@@ -20,6 +23,31 @@ def apply() -> None:
     """Correct S3 in this process."""
     keep_no_version_in_memory()
     send_objects_from_disk()
+    hide_missing_objects()
+
+
+def hide_missing_objects() -> None:
+    """Respond with 403 instead of 404 to a caller without ``s3:ListBucket`` who reads an object that does not exist.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, "Permissions"
+    """
+    s3._get_object = _without_what_is_missing(s3._get_object)
+    s3._head_object = _without_what_is_missing(s3._head_object)
+
+
+def _without_what_is_missing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def read(bucket: str, key: str, headers: dict[str, str], query_params: dict[str, Any] | None = None) -> Any:
+        response = original(bucket, key, headers, query_params)
+        if response[0] != 404:
+            return response
+        caller = router.extract_access_key_id(headers, query_params or {})
+        try:
+            authorization.check_caller(caller, "s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        except authorization.Denied:
+            return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+        return response
+
+    return read
 
 
 def keep_no_version_in_memory() -> None:

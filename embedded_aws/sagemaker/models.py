@@ -7,7 +7,7 @@ from typing import Any
 
 from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import validation
-from embedded_aws.sagemaker.request import Request
+from embedded_aws.sagemaker.request import Request, refuse_key_for_local_storage
 from embedded_aws.sagemaker.state import Resource, Scope, page
 
 _CONFIG_MEMBERS = ("DataCaptureConfig", "KmsKeyId", "AsyncInferenceConfig", "ExecutionRoleArn", "VpcConfig")
@@ -92,6 +92,8 @@ class Models:
             if "ServerlessConfig" in variant or "InstanceType" not in variant:
                 raise validation("The embedded SageMaker hosts on instances only: each variant needs an InstanceType.")
             self.model(scope, variant.get("ModelName", ""))
+        types = [variant["InstanceType"] for variant in params["ProductionVariants"]]
+        refuse_key_for_local_storage(params.get("KmsKeyId"), "KmsKeyId", types)
         configs[name] = Resource(name, arn, scope, params, tags)
         return {"EndpointConfigArn": arn}
 

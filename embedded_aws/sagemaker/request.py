@@ -11,6 +11,15 @@ from embedded_aws.sagemaker.state import Scope
 
 _SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
 _MAX_TAGS = 50
+LOCAL_STORAGE_FAMILIES = frozenset({
+    "c5d", "c6gd", "dl1", "g4dn", "g5", "g6", "g6e", "g7", "g7e", "m5d", "m6gd", "m7gd", "p3dn", "p4d", "p4de", "p5",
+    "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200", "r5d", "r6gd", "r7gd", "trn1", "trn1n", "trn2",
+})  # fmt: skip
+"""The families of instance types with local NVMe disks, for whose volumes SageMaker accepts no KMS key.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html and
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html
+"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,19 @@ class Request:
         if tags:
             self.require("sagemaker:AddTags", arn)
         return tags
+
+
+def refuse_key_for_local_storage(key: str | None, member: str, instance_types: list[str]) -> None:
+    """Check that no instance type stores its data on local disks if a request names a key for volumes.
+
+    Raises
+    ------
+    AwsError
+        ValidationException if one does.
+    """
+    for instance_type in instance_types if key else ():
+        if instance_type.split(".")[1:2] and instance_type.split(".")[1] in LOCAL_STORAGE_FAMILIES:
+            raise validation(f"{member} is not supported for instance type {instance_type}, which has local storage.")
 
 
 def read_tags(entries: list[dict[str, str]], present: dict[str, str] | None = None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from embedded_aws.faults.spec import Fault
 from embedded_aws.sagemaker.containers import Container, ContainerDiedError
 from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import AwsError, validation
-from embedded_aws.sagemaker.request import Request
+from embedded_aws.sagemaker.request import Request, refuse_key_for_local_storage
 from embedded_aws.sagemaker.state import TrainingJob, now, page
 from embedded_aws.sagemaker.tasks import TrainingTask
 
@@ -93,8 +93,11 @@ class TrainingJobs:
         self._check_quota(name, params, jobs)
         tags = request.new_tags(arn)
         request.require_pass_role(params["RoleArn"])
-        request.require_volume_key(params.get("ResourceConfig", {}).get("VolumeKmsKeyId"), params["RoleArn"])
+        volume_key = params.get("ResourceConfig", {}).get("VolumeKmsKeyId")
+        request.require_volume_key(volume_key, params["RoleArn"])
         _check_specification(params)
+        refuse_key_for_local_storage(volume_key, "VolumeKmsKeyId", [_instances(params)[0]])
+        self._check_output_bucket(params)
         output = params["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         job = TrainingJob(
             name=name,
@@ -180,6 +183,18 @@ class TrainingJobs:
     def _find(self, request: Request) -> TrainingJob:
         jobs, name = self._state.region(request.scope).jobs, request.params["TrainingJobName"]
         return self._shared.find(jobs, name, "Requested resource not found.")
+
+    def _check_output_bucket(self, params: dict[str, Any]) -> None:
+        """Check that the execution role may list the output bucket, with a request that names no prefix.
+
+        Which call SageMaker makes is unknown. HeadBucket needs ``s3:ListBucket`` too and has no prefix, so a statement
+        with a condition on ``s3:prefix`` does not allow it.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        """
+        bucket = params["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").partition("/")[0]
+        denial = self._platform.role_denial(params["RoleArn"], "s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        if denial:
+            raise validation(f"Access denied to OutputDataConfig S3 bucket: {bucket}. {denial}")
 
     def _check_quota(self, name: str, params: dict[str, Any], jobs: dict[str, TrainingJob]) -> None:
         running = [_instances(job.request) for job in jobs.values() if job.status not in _ENDED]

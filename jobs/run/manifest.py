@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from contract.names import Stage
+from contract.names import ROOM_STATE, Stage
 from contract.payloads import Launched, PublishEvent
 from contract.run_settings import RunSettings
 from jobs.segments.refine import RefinementSummary
@@ -67,6 +67,7 @@ class Endpoint(TypedDict):
 class Manifest(TypedDict):
     """The content of manifest.json.
 
+    `run_seconds` is without `waited_for_room_seconds`, the time that the run waited for room under quotas.
     `refinement` compares SageMaker's centroids with the refined ones; it is null if `refine` is false.
     """
 
@@ -80,6 +81,7 @@ class Manifest(TypedDict):
     endpoints: list[Endpoint]
     steps: list[Step]
     run_seconds: float
+    waited_for_room_seconds: float
     billable_training_seconds: int
     endpoint_seconds: float
     code_version: str
@@ -106,8 +108,11 @@ def describe_run(
     history
         The events of the execution, oldest first.
     """
+    history = list(history)
     walked = steps(history)
     began = {step["name"]: step["start"] for step in walked}
+    whole = _seconds_between(walked[0]["start"], walked[-1]["end"]) if walked else 0.0
+    waited = _seconds_waited_for_room(history)
     training_jobs = [_training_job("pca", event["pca_training"]), _training_job("kmeans", event["kmeans_training"])]
     endpoints = (
         [
@@ -137,7 +142,8 @@ def describe_run(
         refinement=refinement,
         endpoints=endpoints,
         steps=walked,
-        run_seconds=_seconds_between(walked[0]["start"], walked[-1]["end"]) if walked else 0.0,
+        run_seconds=round(whole - waited, 3),
+        waited_for_room_seconds=waited,
         billable_training_seconds=sum(job["billable_seconds"] for job in training_jobs),
         endpoint_seconds=sum(endpoint["seconds"] for endpoint in endpoints),
         code_version=settings.code_version,
@@ -165,6 +171,22 @@ def steps(history: Iterable[Mapping[str, Any]]) -> list[Step]:
         Step(name=name, start=start, end=(end := ended.get(name, latest)), seconds=_seconds_between(start, end))
         for name, start in started.items()
     ]
+
+
+def _seconds_waited_for_room(history: Iterable[Mapping[str, Any]]) -> float:
+    """Return how long an execution was in the states that wait for room, each time that it entered one."""
+    waited = 0.0
+    entered: dict[str, datetime] = {}
+    for event in history:
+        if (name := _name_of(event, "stateEnteredEventDetails")).startswith(ROOM_STATE.format("")):
+            entered[name] = event["timestamp"]
+        elif (name := _name_of(event, "stateExitedEventDetails")) in entered:
+            waited += (event["timestamp"] - entered.pop(name)).total_seconds()
+    return round(waited, 3)
+
+
+def _name_of(event: Mapping[str, Any], details: str) -> str:
+    return str(event.get(details, {}).get("name", ""))
 
 
 def _training_job(stage: Stage, description: Mapping[str, Any]) -> TrainingJob:

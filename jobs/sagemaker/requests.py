@@ -25,7 +25,7 @@ def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, 
 
 
 def hyperparameters(
-    settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: Clusters
+    settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: Clusters, instances: int
 ) -> dict[str, str]:
     """Return a stage's hyperparameters, as strings, which the API requires.
 
@@ -37,9 +37,11 @@ def hyperparameters(
         Number of values in a row.
     clusters
         k of the k-means stage. It is never ``auto`` there: the number that was chosen has replaced it.
+    instances
+        Number of instances that share the rows.
     """
     if stage == "pca":
-        per_instance = max(1, rows // settings.training_instance_count)
+        per_instance = max(1, rows // instances)
         return {
             "feature_dim": str(features),
             "num_components": str(settings.num_components or features - 1),
@@ -66,11 +68,12 @@ def training_job(
     instance_type: str,
     rows: int,
     features: int,
+    shards: int,
     clusters: Clusters,
 ) -> dict[str, Any]:
-    """Return the body of CreateTrainingJob."""
+    """Return the body of CreateTrainingJob. No more instances are requested than there are shards to distribute."""
     files = RunLayout(run_id)
-    instances = settings.training_instance_count
+    instances = min(settings.training_instance_count, shards)
     output: dict[str, Any] = {"S3OutputPath": f"s3://{settings.results_bucket}/{files.model(stage).rstrip('/')}"}
     resources: dict[str, Any] = {
         "InstanceType": instance_type,
@@ -84,7 +87,9 @@ def training_job(
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": settings.images[stage], "TrainingInputMode": "File"},
         "RoleArn": settings.execution_role_arn,
-        "HyperParameters": hyperparameters(settings, stage, rows=rows, features=features, clusters=clusters),
+        "HyperParameters": hyperparameters(
+            settings, stage, rows=rows, features=features, clusters=clusters, instances=instances
+        ),
         "InputDataConfig": [
             {
                 "ChannelName": "train",

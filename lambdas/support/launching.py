@@ -5,6 +5,7 @@ not allow the name of a training job to be used again. Each further attempt, wit
 redrive, therefore has the next number at the end of its name.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from contract.names import CAPACITY_MESSAGES, RUN_TAG, Stage, resource_name
+from contract.names import CAPACITY_MESSAGES, QUOTA_FULL, RUN_TAG, Stage, resource_name
 from contract.payloads import Execution, Launched
 from contract.run_settings import RunSettings
 from lambdas.support.errors import code_of, message_of, named_error
 from lambdas.support.runtime import client, logger
 
 _VISIBLE_AFTER_SECONDS = (0.5, 1, 2, 4)
+# The end of SageMaker's message about a quota, as quoted in amazon-sagemaker-examples#593.
+_QUOTA = re.compile(r"is (\d+) Instances, with current utilization of \d+ Instances and a request delta of (\d+)")
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,16 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
 
     Raises
     ------
+    QuotaFull
+        If none of the instance types can be launched now, but one of them can once others have ended.
     ResourceLimitExceeded
-        If the account's quotas allow none of the instance types.
+        If the account's quotas allow none of the instance types, or the region offers none of them.
     InsufficientCapacity
         If AWS has no capacity for any of them.
     """
     wanted = list(launcher.instance_types)
     refusal = named_error("InsufficientCapacity", f"no capacity for any of {', '.join(wanted)}")
-    failures = 0
+    failures, full = 0, False
     for number in count(1):
         name = resource_name(settings.deployment_id, run_id, stage, number)
         attempt = launcher.find(name)
@@ -91,7 +96,9 @@ def launch(launcher: Launcher, settings: RunSettings, stage: Stage, run_id: str,
             except ClientError as error:
                 if not _refuses_type(error):
                     raise
-                refusal = named_error("ResourceLimitExceeded", f"{wanted[0]}: {message_of(error)}")
+                full = full or _has_room_later(error)
+                name_of_refusal = QUOTA_FULL if full else "ResourceLimitExceeded"
+                refusal = named_error(name_of_refusal, f"{wanted[0]}: {message_of(error)}")
             else:
                 logger.info("launched", resource=name, instance_type=wanted[0])
                 return {"name": name, "instance_type": wanted[0]}
@@ -115,6 +122,14 @@ def _refuses_type(error: ClientError) -> bool:
     """Return whether the account or the region does not have the instance type; SageMaker says so in two ways."""
     unsupported = "unsupported instance type" in message_of(error).lower()
     return code_of(error) == "ResourceLimitExceeded" or (code_of(error) == "ValidationException" and unsupported)
+
+
+def _has_room_later(error: ClientError) -> bool:
+    """Return whether a quota is in use that would be large enough for the request."""
+    if (quota := _QUOTA.search(message_of(error))) is None:
+        return False
+    limit, wanted = map(int, quota.groups())
+    return wanted <= limit
 
 
 def once_visible(call: Callable[..., Any], **body: Any) -> Any:

@@ -17,8 +17,16 @@ REMOVALS = {f"sagemaker:{action}" for action in ("DeleteEndpoint", "DeleteEndpoi
 TELL = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
 
 ALLOWED = {
-    "StartRun": {"states:StartExecution", "s3:GetObject", "s3:GetObjectVersion", "sqs:SendMessage"},
+    "StartRun": {
+        "states:StartExecution",
+        "states:ListExecutions",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        *(f"sqs:{action}" for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")),
+        "sqs:ChangeMessageVisibility",
+    },
     "Prepare": {
+        "s3:ListBucket",
         "s3:GetObjectVersion",
         "s3:PutObject",
         "s3:AbortMultipartUpload",
@@ -235,6 +243,16 @@ def test_in_kms_mode_a_function_with_dead_letters_may_encrypt_them(function: str
 
 def test_in_kms_mode_the_sagemaker_role_may_encrypt_outputs() -> None:
     assert "kms:Encrypt" in actions("SageMakerRole", **KMS)
+
+
+def test_in_kms_mode_eventbridge_uses_the_key_whatever_condition_keys_its_request_has() -> None:
+    (key,) = resources(template_of(**KMS), "AWS::KMS::Key").values()
+    (statement,) = [
+        statement
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]
+        if statement["Principal"] == {"Service": "events.amazonaws.com"}
+    ]
+    assert "Condition" not in statement
 
 
 def test_in_kms_mode_logs_use_the_key_under_the_partitions_own_service_name() -> None:

@@ -32,8 +32,9 @@ def test_a_setting_that_handlers_need_reaches_them_by_being_declared_once() -> N
 
 def test_the_defaults_are_those_of_the_recorded_run() -> None:
     defaults = Settings()
-    assert defaults.training_instance_types == ["ml.c4.xlarge"]
-    assert defaults.hosting_instance_types == ["ml.t2.medium"]
+    # Those of the recorded run first; the second one is offered in every region that has the algorithms' images.
+    assert defaults.training_instance_types == ["ml.c4.xlarge", "ml.m5.large"]
+    assert defaults.hosting_instance_types == ["ml.t2.medium", "ml.m5.large"]
     assert (defaults.num_components, defaults.variance_to_keep, defaults.clusters) == (None, 0.80, 8)
     assert defaults.pca_mini_batch_size == 500
 
@@ -55,6 +56,14 @@ def test_the_defaults_are_those_of_the_recorded_run() -> None:
             "'t2.medium' is not a SageMaker instance type; expected",
         ),
         ({"hosting_instance_types": ["ml.m5.large", "ml.m5.large"]}, "each instance type may appear once"),
+        (
+            {"encryption": "kms", "hosting_instance_types": ["ml.m5.large", "ml.g5.xlarge"]},
+            "SageMaker accepts no KMS key for the local NVMe storage of ml.g5.xlarge; expected types without",
+        ),
+        (
+            {"encryption": "kms", "training_instance_types": ["ml.p4d.24xlarge"]},
+            "SageMaker accepts no KMS key for the local NVMe storage of ml.p4d.24xlarge; expected types without",
+        ),
         ({"stage": "Production"}, 'segmentation.stage is "Production": '),
         ({"name": "a-name-longer-than-twenty"}, "at most 20 characters"),
         ({"log_retention_days": 31}, "segmentation.log_retention_days is 31: CloudWatch Logs allows 1, 3, 5"),

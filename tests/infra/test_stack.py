@@ -74,6 +74,14 @@ class TestBuckets:
         (tag,) = rules["expire-artifacts"]["TagFilters"]
         assert (tag["Key"], tag["Value"]) == ARTIFACT_TAG
 
+    def test_the_data_of_an_expired_artifact_goes_a_day_later(self) -> None:
+        """In a versioned bucket, an expiration alone hides the object and keeps its data."""
+        buckets = resources(template_of(artifact_expiry_days=7), "AWS::S3::Bucket").values()
+        rules = [rule for each in buckets for rule in each["Properties"]["LifecycleConfiguration"]["Rules"]]
+        by_id = {rule["Id"]: rule for rule in rules}
+        assert by_id["expire-artifacts"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        assert by_id["remove-delete-markers"]["ExpiredObjectDeleteMarker"] is True
+
     def test_data_outlives_the_stack_unless_told_otherwise(self) -> None:
         kept = {each["DeletionPolicy"] for each in resources(template_of(), "AWS::S3::Bucket").values()}
         dropped = {each["DeletionPolicy"] for each in resources(template_of(**BUDGET), "AWS::S3::Bucket").values()}
@@ -147,7 +155,8 @@ class TestRules:
                 },
                 "Targets": [
                     {
-                        "Arn": {"Fn::GetAtt": [Match.string_like_regexp("StartRun"), "Arn"]},
+                        "Arn": {"Fn::GetAtt": [Match.string_like_regexp("TriggerQueue"), "Arn"]},
+                        "SqsParameters": {"MessageGroupId": "runs"},
                         "DeadLetterConfig": Match.any_value(),
                         "RetryPolicy": {
                             "MaximumEventAgeInSeconds": timedelta(days=1).total_seconds(),
@@ -157,6 +166,12 @@ class TestRules:
                 ],
             },
         )
+
+    def test_objects_wait_in_a_queue_in_order_and_none_is_given_up(self, template: Template) -> None:
+        queue = {"FifoQueue": True, "MessageRetentionPeriod": 14 * 86_400, "VisibilityTimeout": 60}
+        template.has_resource_properties("AWS::SQS::Queue", {**queue, "RedrivePolicy": Match.absent()})
+        mapping = {"BatchSize": 1, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+        template.has_resource_properties("AWS::Lambda::EventSourceMapping", mapping)
 
     def test_an_execution_without_success_is_swept_after(self, template: Template) -> None:
         template.has_resource_properties(
@@ -189,6 +204,7 @@ class TestNotifications:
             "dead-letters",
             "leak-found",
             "teardown-timed-out",
+            "csv-waits",
             "start-run-fails",
             "sweep-fails",
         }

@@ -79,6 +79,18 @@ def polls_until(definition: dict[str, Any], model: str, what: str, ready: float)
     return times
 
 
+def room_waits(wait: dict[str, Any], until: int) -> list[int]:
+    """Compute the waits for room of a launch that never finds any, in seconds."""
+    data: dict[str, Any] = {"run_id": "census-abc"}
+    waits: list[int] = []
+    while data.get("room", {}).get("waited_seconds", 0) < until:
+        waits.append(evaluate(wait["Seconds"], data))
+        data = evaluate(wait["Output"], data)
+        assert data["run_id"] == "census-abc"
+        assert data["room"]["waited_seconds"] == sum(waits)
+    return waits
+
+
 def test_the_waiting_of_a_run_at_the_recorded_pace_takes_at_most_190_transitions(default: dict[str, Any]) -> None:
     polls = [polls_until(default, *thing, ready) for thing, ready in RECORDED.items()]
     assert 3 * sum(map(len, polls)) <= 190
@@ -107,7 +119,8 @@ def test_the_validator_refuses_a_state_that_leads_nowhere(default: dict[str, Any
 def test_the_machine_is_named_like_the_stack_and_has_a_time_limit(default: dict[str, Any]) -> None:
     (machine,) = resources(template_of(), "AWS::StepFunctions::StateMachine").values()
     assert machine["Properties"]["StateMachineName"] == "census-segmentation"
-    assert default["TimeoutSeconds"] == 14_400
+    # Of the run itself, and of its waits for room.
+    assert default["TimeoutSeconds"] == 14_400 + 14_400
 
 
 def test_every_state_can_be_reached(definition: dict[str, Any]) -> None:
@@ -147,10 +160,12 @@ def test_throttling_and_dead_processes_are_retried_by_every_function_but_the_one
             assert ({"ThrottlingException", "SlowDown", "ConnectionError"} <= errors) == (name != "RecordFailure")
 
 
-def test_a_quota_is_waited_for_only_where_something_is_launched(definition: dict[str, Any]) -> None:
+def test_a_full_quota_is_waited_for_only_where_something_is_launched(definition: dict[str, Any]) -> None:
     for name, task in tasks(definition).items():
+        caught = {error for catch in task.get("Catch", []) for error in catch["ErrorEquals"]}
+        assert ("QuotaFull" in caught) == name.startswith("Launch"), name
         errors = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
-        assert ("ResourceLimitExceeded" in errors) == name.startswith("Launch"), name
+        assert not {"QuotaFull", "ResourceLimitExceeded"} & errors, name
         assert ("ModelError" in errors) == name.endswith("Shard"), name
 
 
@@ -251,6 +266,26 @@ class TestWaiting:
         assert in_time["And"][1]["NumericLessThan"] == 1_800
         assert in_time["Next"] == f"WaitFor{model}{what}"
         assert out_of_time["Next"] == f"{model}{what}TimedOut"
+
+    def test_while_a_quota_is_full_the_waits_grow_and_vary_until_the_limit(
+        self, definition: dict[str, Any], model: str, what: str
+    ) -> None:
+        states = all_states(definition)
+        (catch,) = states[f"Launch{model}{what}"]["Catch"]
+        assert (catch["ErrorEquals"], catch["Next"]) == (["QuotaFull"], f"WaitForRoomFor{model}{what}")
+        (may_wait,) = states[f"MayWaitFor{model}{what}"]["Choices"]
+        assert may_wait == {
+            "Variable": "$.room.waited_seconds",
+            "NumericLessThan": 14_400,
+            "Next": f"Launch{model}{what}",
+        }
+        no_room = states[states[f"MayWaitFor{model}{what}"]["Default"]]
+        assert (no_room["Type"], no_room["Error"], no_room["CausePath"]) == ("Fail", "QuotaFull", "$.full.Cause")
+        waits = room_waits(states[f"WaitForRoomFor{model}{what}"], until=14_400)
+        assert waits[0] == 30
+        assert all(half <= waited <= 2 * half for half, waited in zip([30, 60, 120], waits[1:4], strict=True))
+        assert all(150 <= waited <= 300 for waited in waits[4:])
+        assert len(set(waits[4:])) > 10
 
     def test_without_capacity_the_next_instance_type_is_launched(
         self, definition: dict[str, Any], model: str, what: str

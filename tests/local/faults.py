@@ -38,6 +38,8 @@ SETTINGS = {
     "training_timeout_seconds": 1_200,
     "endpoint_timeout_seconds": 1_200,
     "teardown_timeout_seconds": 60,
+    # All cases at a time.
+    "max_concurrent_runs": 1_000,
     # There are hundreds of runs, and none of these tests looks at how stable the labels are.
     "refine_restarts": 2,
     "stability_refits": 2,

@@ -19,6 +19,7 @@ def settings() -> RunSettings:
         },
         training_instance_types=["ml.c4.xlarge", "ml.m5.large"],
         training_instance_count=1,
+        max_concurrent_runs=2,
         training_volume_gb=10,
         training_timeout_seconds=1800,
         hosting_instance_types=["ml.t2.medium", "ml.m5.large"],
@@ -32,6 +33,8 @@ def settings() -> RunSettings:
         teardown_timeout_seconds=1800,
         kms_key_arn=None,
         topic_arn="arn:aws:sns:us-east-1:123456789012:runs",
+        queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/census-segmentation-arrivals.fifo",
+        dead_letters_url="https://sqs.us-east-1.amazonaws.com/123456789012/census-segmentation-dead-letters",
         state_machine_arn="arn:aws:states:us-east-1:123456789012:stateMachine:census-segmentation",
         code_version="1.0.0",
     )

@@ -108,6 +108,19 @@ def test_an_unsupported_instance_type_is_a_validation_error(aws: Aws, impatient:
     assert aws.train("unsupported-2", "pca", data, PCA, ResourceConfig=other)["TrainingJobStatus"] == "Completed"
 
 
+def test_a_key_for_the_volumes_of_a_type_with_local_storage_is_refused(aws: Aws, impatient: Any, data: str) -> None:
+    key = aws.cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    local = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1, "VolumeKmsKeyId": key}
+    with pytest.raises(ClientError, match=r"VolumeKmsKeyId is not supported for instance type ml\.g5\.xlarge"):
+        impatient.create_training_job(**aws.job_request("local-1", "pca", data, PCA, ResourceConfig=local))
+    aws.sagemaker.create_model(
+        ModelName="local", ExecutionRoleArn=aws.role, PrimaryContainer={"Image": "1.dkr.ecr.x.amazonaws.com/pca:1"}
+    )
+    variant = {"VariantName": "all", "ModelName": "local", "InstanceType": "ml.m5d.large", "InitialInstanceCount": 1}
+    with pytest.raises(ClientError, match=r"KmsKeyId is not supported for instance type ml\.m5d\.large"):
+        impatient.create_endpoint_config(EndpointConfigName="local", KmsKeyId=key, ProductionVariants=[variant])
+
+
 def test_a_quota_of_instances_counts_what_runs(aws: Aws, impatient: Any, data: str) -> None:
     aws.faults(
         "TrainingJob:quota=ml.c4.xlarge/1", "TrainingJob@counted-1:slow=2", "Endpoint@counted:quota=ml.m5.xlarge/1"

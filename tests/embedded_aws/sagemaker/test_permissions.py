@@ -143,10 +143,28 @@ READ = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/permission
 WRITE = {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/models/*"}
 
 
+@pytest.mark.parametrize("permissions", [[], [{**LIST, "Condition": {"StringLike": {"s3:prefix": "models/*"}}}]])
+def test_a_job_whose_role_may_not_list_the_output_bucket_is_refused(
+    aws: Aws, data: str, permissions: list[dict[str, Any]]
+) -> None:
+    role = aws.role_named(f"unlisted-{len(permissions)}", READ, WRITE, *permissions)
+    request = aws.job_request(f"unlisted-{len(permissions)}", "pca", data, PCA, RoleArn=role)
+    with pytest.raises(ClientError, match="Access denied to OutputDataConfig S3 bucket") as refused:
+        aws.sagemaker.create_training_job(**request)
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_job_whose_role_may_not_list_the_data_fails(aws: Aws, data: str) -> None:
+    aws.s3.create_bucket(Bucket="models-only")
+    role = aws.role_named("without-list", READ, {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::models-only"})
+    output = {"S3OutputPath": "s3://models-only/models"}
+    job = aws.train("without-list", "pca", data, PCA, RoleArn=role, OutputDataConfig=output)
+    assert job["FailureReason"].startswith("ClientError: Data download failed:AccessDenied (403)")
+
+
 @pytest.mark.parametrize(
     ("missing", "permissions", "reason"),
     [
-        ("list", [READ, WRITE], "ClientError: Data download failed:AccessDenied (403)"),
         ("read", [LIST, WRITE], "ClientError: Data download failed:AccessDenied (403)"),
         ("write", [LIST, READ], "ClientError: Artifact upload failed:AccessDenied (403)"),
     ],

@@ -19,6 +19,7 @@ EVENT: dict[str, Any] = {
     "execution": {"Id": EXECUTION, "RedriveCount": 0},
     "rows": 3218,
     "features": 34,
+    "shards": 1,
     "artifacts": "s3://results-bucket/model.tar.gz",
 }
 FOREIGN = [[], [{"Key": RUN_TAG, "Value": "another-run"}], [{"Key": "team", "Value": RUN}]]

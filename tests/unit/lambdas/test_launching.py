@@ -19,6 +19,7 @@ class Jobs:
     def __init__(self, *, refused: Iterable[str] = ()) -> None:
         self.instance_types = ["ml.c4.xlarge", "ml.m5.large"]
         self.refused = refused
+        self.full: dict[str, tuple[int, int]] = {}
         self.jobs: dict[str, Attempt] = {}
 
     def find(self, name: str) -> Attempt | None:
@@ -28,6 +29,13 @@ class Jobs:
         if instance_type in self.refused:
             error: Any = {"Error": {"Code": "ResourceLimitExceeded", "Message": f"the limit for {instance_type} is 0"}}
             raise ClientError(error, "CreateTrainingJob")
+        if instance_type in self.full:
+            limit, used = self.full[instance_type]
+            quota = (
+                f"is {limit} Instances, with current utilization of {used} Instances and a request delta of 1 Instances"
+            )
+            message = f"The account-level service limit '{instance_type} for training job usage' {quota}."
+            raise ClientError({"Error": {"Code": "ResourceLimitExceeded", "Message": message}}, "CreateTrainingJob")
         self.jobs[name] = Attempt(instance_type, "InProgress", "")
 
     def end(self, name: str, status: str, reason: str = "") -> None:
@@ -66,6 +74,26 @@ def test_a_quota_of_zero_everywhere_is_said_under_its_own_name(jobs: Jobs, launc
     with pytest.raises(Exception, match=r"ml\.m5\.large: the limit for ml\.m5\.large is 0") as refused:
         launched()
     assert type(refused.value).__name__ == "ResourceLimitExceeded"
+
+
+@pytest.mark.parametrize(
+    ("full", "refused", "name"),
+    [
+        ({"ml.c4.xlarge": (1, 1), "ml.m5.large": (0, 0)}, [], "QuotaFull"),
+        ({"ml.c4.xlarge": (0, 0), "ml.m5.large": (2, 2)}, [], "QuotaFull"),
+        ({"ml.c4.xlarge": (1, 1)}, ["ml.m5.large"], "QuotaFull"),
+        ({"ml.c4.xlarge": (0, 0), "ml.m5.large": (0, 0)}, [], "ResourceLimitExceeded"),
+    ],
+)
+def test_only_a_quota_that_is_in_use_is_worth_waiting_for(
+    jobs: Jobs, launched: Launch, full: dict[str, tuple[int, int]], refused: list[str], name: str
+) -> None:
+    jobs.full, jobs.refused = full, refused
+    with pytest.raises(Exception, match="limit") as error:
+        launched()
+    assert type(error.value).__name__ == name
+    jobs.full = {}
+    assert launched()["name"] == BASE
 
 
 def test_a_lack_of_capacity_makes_the_next_instance_type_serve(jobs: Jobs, launched: Launch) -> None:

@@ -26,6 +26,7 @@ class States:
     """Step Functions that remembers the executions it was asked to start."""
 
     started: dict[str, dict[str, Any]] = field(default_factory=dict)
+    running: int = 0
     exceptions = SimpleNamespace(ExecutionAlreadyExists=AlreadyExistsError)
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, str]:  # noqa: N803
@@ -34,14 +35,39 @@ class States:
         self.started[name] = json.loads(input)
         return {"executionArn": f"{stateMachineArn}:{name}"}
 
+    def list_executions(self, *, stateMachineArn: str, statusFilter: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        assert statusFilter == "RUNNING"
+        return {"executions": [{}] * min(self.running, maxResults)}
+
+
+@dataclass
+class Queues:
+    """SQS that remembers what became of messages."""
+
+    hidden_for: dict[str, int] = field(default_factory=dict)
+    dead_letters: list[str] = field(default_factory=list)
+
+    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
+        assert QueueUrl.endswith(".fifo")
+        self.hidden_for[ReceiptHandle] = VisibilityTimeout
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
+        assert QueueUrl.endswith("-dead-letters")
+        self.dead_letters.append(MessageBody)
+
 
 @pytest.fixture
-def states(monkeypatch: pytest.MonkeyPatch, settings: RunSettings) -> States:
+def queues() -> Queues:
+    return Queues()
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch, settings: RunSettings, queues: Queues) -> States:
     fake = States()
     monkeypatch.setenv(VARIABLE, json.dumps(settings.as_dict()))
     monkeypatch.setattr(runtime, "settings", lambda: settings)
     monkeypatch.setattr(start_run, "settings", lambda: settings)
-    monkeypatch.setattr(start_run, "client", {"stepfunctions": fake}.__getitem__)
+    monkeypatch.setattr(start_run, "client", {"stepfunctions": fake, "sqs": queues}.__getitem__)
     return fake
 
 
@@ -97,4 +123,38 @@ def test_an_event_that_cannot_start_a_run_is_refused_in_a_short_line(states: Sta
         start_run.handler(event, CONTEXT)
     assert type(refused.value).__name__ == "InvalidEvent"
     assert len(str(refused.value)) < 500
+    assert states.started == {}
+
+
+def from_queue(body: Any) -> dict[str, Any]:
+    return {"Records": [{"messageId": "m1", "receiptHandle": "r1", "body": json.dumps(body)}]}
+
+
+def test_an_event_from_the_queue_starts_its_run_if_fewer_are_in_progress_than_may_be(
+    states: States, queues: Queues
+) -> None:
+    states.running = 1
+    assert start_run.handler(from_queue(created("incoming/census.csv")), CONTEXT) == {"batchItemFailures": []}
+    assert list(states.started) == [run_id("incoming-bucket", "incoming/census.csv", "v1")]
+    assert queues.hidden_for == {}
+
+
+def test_an_event_stays_in_the_queue_for_some_seconds_while_as_many_are_in_progress_as_may_be(
+    states: States, queues: Queues
+) -> None:
+    states.running = 2
+    kept = start_run.handler(from_queue(created("incoming/census.csv")), CONTEXT)
+    assert kept == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert (states.started, queues.hidden_for) == ({}, {"r1": 5})
+
+
+def test_a_run_that_a_person_starts_does_not_wait(states: States) -> None:
+    states.running = 2
+    assert start_run.handler(created("incoming/census.csv"), CONTEXT)["started"] is True  # type: ignore[typeddict-item]
+
+
+def test_an_event_from_the_queue_that_can_start_no_run_blocks_none_behind_it(states: States, queues: Queues) -> None:
+    event = created("incoming/a\nb.csv")
+    assert start_run.handler(from_queue(event), CONTEXT) == {"batchItemFailures": []}
+    assert [json.loads(each) for each in queues.dead_letters] == [event]
     assert states.started == {}

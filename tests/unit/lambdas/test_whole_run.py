@@ -161,7 +161,7 @@ def published(stages: Stages, metrics: Any) -> Stages:
 
 class TestPrepare:
     def test_it_returns_what_the_later_states_need(self, stages: Stages) -> None:
-        assert stages.prepare() == {"rows": ROWS, "features": 6, "shards_key": FILES.shards}
+        assert stages.prepare() == {"rows": ROWS, "features": 6, "shards": 1, "shards_key": FILES.shards}
 
     def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
         stages.prepare()

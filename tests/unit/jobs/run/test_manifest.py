@@ -115,3 +115,4 @@ def test_the_manifest_names_the_csv_the_execution_and_what_it_used(manifest: Man
     assert manifest["endpoints"][1]["instance_type"] == "ml.t2.medium"
     assert manifest["training_jobs"][0]["name"] == "s-r-pca"
     assert manifest["run_seconds"] == 303
+    assert manifest["waited_for_room_seconds"] == 0

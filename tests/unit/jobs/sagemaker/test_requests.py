@@ -24,7 +24,7 @@ def service() -> ServiceModel:
 
 
 def training(settings: RunSettings, stage: Literal["pca", "kmeans"], **changes: int) -> dict[str, Any]:
-    size: dict[str, Any] = {"rows": 3218, "features": 34, "clusters": 8} | changes
+    size: dict[str, Any] = {"rows": 3218, "features": 34, "shards": 4, "clusters": 8} | changes
     return requests.training_job(settings, stage, name="job", instance_type="ml.c4.xlarge", **RUN, **size)
 
 
@@ -85,6 +85,16 @@ def test_several_instances_share_the_shards_and_encrypt_what_they_say(
     body = training(replace(settings, training_instance_count=instances), "pca")
     assert body["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] == distribution
     assert body["EnableInterContainerTrafficEncryption"] is (instances > 1)
+
+
+def test_no_more_instances_are_paid_for_than_there_are_shards(settings: RunSettings) -> None:
+    four = replace(settings, training_instance_count=4)
+    body = training(four, "pca", shards=3, rows=300)
+    assert body["ResourceConfig"]["InstanceCount"] == 3
+    assert body["HyperParameters"]["mini_batch_size"] == "100"
+    one = training(four, "pca", shards=1)
+    assert one["ResourceConfig"]["InstanceCount"] == 1
+    assert one["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] == "FullyReplicated"
 
 
 def test_a_customer_key_encrypts_volumes_and_outputs(settings: RunSettings) -> None:
