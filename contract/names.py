@@ -46,6 +46,9 @@ QUOTA_FULL: Final = "QuotaFull"
 ROOM_STATE: Final = "WaitForRoomFor{}"
 """The name of the state in which a run waits until a quota has room, such as ``WaitForRoomForPcaTraining``."""
 
+ENDPOINT_LOGS: Final = "/aws/sagemaker/Endpoints/"
+"""The prefix of the log groups that SageMaker creates for endpoints; the endpoint's name follows."""
+
 AUTO_CLUSTERS: Final = range(5, 13)
 """The numbers of clusters that ``clusters: auto`` chooses from."""
 

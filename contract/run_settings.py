@@ -115,15 +115,20 @@ class RunParameters:
     pca_mini_batch_size: Annotated[int, Limits(ge=1, le=100_000)] = setting(
         500, "PCA's `mini_batch_size`, the number of rows per step; at most the rows of one instance are used."
     )
+    log_retention_days: int = setting(
+        30,
+        "Number of days for which logs and access logs are kept, including the logs of endpoints: SageMaker creates one"
+        " log group per endpoint, which the janitor deletes after this time.",
+    )
     max_concurrent_runs: Annotated[int, Limits(ge=1, le=1_000)] = setting(
         2,
         "Number of runs that may be in progress at a time. Further CSVs wait in a queue, in order of arrival. A new"
         " account's quota is one or two endpoints.",
     )
     teardown_timeout_seconds: Annotated[int, Limits(ge=60, le=86_400)] = setting(
-        900,
-        "Time limit of a teardown; when it passes, the run fails and an alarm is raised. An endpoint that is being"
-        " created cannot be deleted until it is in service: twice the recorded 440 s.",
+        4_500,
+        "Time limit of a teardown; when it passes, the run fails and an alarm is raised. An endpoint cannot be deleted"
+        " while it is being created, and creation can hang for an hour: an hour and a quarter.",
     )
 
     @property

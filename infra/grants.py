@@ -264,11 +264,30 @@ class _Grants:
             allow(role, [f"sagemaker:{action}" for action in listings], ["*"], because=_NO_RESOURCE)
             for kind, action in removals.items():
                 allow(role, [f"sagemaker:{action}"], [self._sagemaker(kind)], because=_NAMED_BY_RUN)
+            if self._given.settings.hosts_models:
+                allow(role, ["sagemaker:DescribeEndpoint"], [self._sagemaker("endpoint")], because=_NAMED_BY_RUN)
             owned = [self._sagemaker(kind) for kind in removals]
             allow(role, ["sagemaker:ListTags"], owned, because=_NAMED_BY_RUN)
         sweep = self._functions.role("sweep")
+        if self._given.settings.hosts_models:
+            self._keep_endpoint_logs(sweep)
         allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
         self._send_dead_letters("sweep")
+
+    def _keep_endpoint_logs(self, role: iam.Role) -> None:
+        """Let the janitor limit how long the logs of endpoints are kept."""
+        stack = Stack.of(self._given.scope)
+        everything, own = (
+            stack.format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=name,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for name in ("*", f"{ENDPOINT_LOGS}{resource_pattern(self._given.settings.deployment_id)}:*")
+        )
+        allow(role, ["logs:DescribeLogGroups"], [everything], because="The action lists groups by a prefix")
+        allow(role, ["logs:PutRetentionPolicy", "logs:DeleteLogGroup"], [own], because=_NAMED_BY_RUN)
 
     def _sagemaker(self, kind: str, stage: Stage | None = None) -> str:
         return sagemaker_arn(kind, resource_pattern(self._given.settings.deployment_id, stage))

@@ -17,6 +17,11 @@ CONTEXT_KEY = "segmentation"
 HISTORY_EVENT_LIMIT = 25_000
 """Step Functions fails an execution whose history has more events."""
 
+CLOSE_POLLS_SECONDS = 120
+"""A teardown first polls every ``poll_seconds``, because nearly all of them take a few seconds."""
+WIDE_POLLS = 6
+"""After that, a teardown polls that many times less often, because creation of an endpoint hangs."""
+
 # The events that one poll adds to the history: five for its task, and two each for its Wait and its Choice. A launch
 # that finds no room adds as many.
 _EVENTS_PER_POLL = 9
@@ -113,7 +118,6 @@ class Settings(RunParameters):
         90,
         "Number of days after which a run's intermediate files expire. Inputs, results and models do not expire.",
     )
-    log_retention_days: int = setting(30, "Number of days for which logs and access logs are kept.")
     retain_data: bool = setting(
         True,
         "Whether buckets and keys are kept when the stack is deleted. If false, CloudFormation deletes"
@@ -214,8 +218,8 @@ class Settings(RunParameters):
         """The largest number of events in the history of an execution that waits up to every time limit."""
         waiting = 2 * (self.training_timeout_seconds + self.endpoint_timeout_seconds)
         # One teardown per stage, and both once more when the run fails.
-        tearing_down = 4 * self.teardown_timeout_seconds
-        polls = (waiting + tearing_down) // self.poll_seconds
+        close, wide = CLOSE_POLLS_SECONDS, self.teardown_timeout_seconds / WIDE_POLLS
+        polls = int((waiting + 4 * (close + wide)) // self.poll_seconds)
         launches = 2 * self.capacity_wait_seconds // _SHORTEST_WAIT_FOR_ROOM
         return (polls + launches) * _EVENTS_PER_POLL + _EVENTS_BESIDE_WAITING
 

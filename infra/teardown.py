@@ -1,27 +1,26 @@
-"""The states that tear one model down, patiently: ask until nothing is pending."""
+"""The states that tear one model down: they invoke the teardown function until nothing is pending."""
 
 from typing import Literal
 
-from aws_cdk import Duration
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from contract.names import Stage
 from infra.functions import Functions
-from infra.settings import Settings
+from infra.settings import CLOSE_POLLS_SECONDS, WIDE_POLLS, Settings
 from infra.tasks import function_task
 
 TearDownName = Literal["Pca", "KMeans", "FailedPca", "FailedKMeans"]
 
 
 class TearDown(Construct):
-    """The loop of one teardown; the function itself raises ``TeardownTimedOut`` when it takes too long.
+    """The loop of one teardown. The function raises ``TeardownTimedOut`` when the teardown takes too long.
 
     Attributes
     ----------
     start
-        The first state: notes when the teardown began.
+        The first state, which notes when the teardown began.
     task
         The only state that can fail.
     """
@@ -56,10 +55,13 @@ class TearDown(Construct):
             result={"pending": sfn.JsonPath.list_at("$.Payload.pending")},
             result_path="$.teardown.left",
         )
-        wait = sfn.Wait(
+        # In JSONata, because only there can a Wait state compute its time.
+        elapsed = "$toMillis($states.context.State.EnteredTime) - $toMillis($states.input.teardown.started)"
+        close, wide = settings.poll_seconds, WIDE_POLLS * settings.poll_seconds
+        wait = sfn.Wait.jsonata(
             self,
             f"WaitForTearDown{name}",
-            time=sfn.WaitTime.duration(Duration.seconds(settings.poll_seconds)),
+            time=sfn.WaitTime.seconds(f"{{% {elapsed} < {CLOSE_POLLS_SECONDS * 1_000} ? {close} : {wide} %}}"),
         )
         is_pending = sfn.Condition.is_present("$.teardown.left.pending[0]")
         choice = sfn.Choice(self, f"Is{name}TornDown").when(is_pending, wait.next(self.task))

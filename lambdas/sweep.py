@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.names import EXECUTION_TAG, RUN_TAG, STACK_TAG
 from contract.payloads import Swept
+from lambdas.support.endpoint_logs import limit_retention
 from lambdas.support.leftovers import Resource, find, remove, tags_of
 from lambdas.support.runtime import client, count, entry_point, logger, settings
 
@@ -19,6 +20,8 @@ from lambdas.support.runtime import client, count, entry_point, logger, settings
 @entry_point
 def handler(_event: dict[str, Any], _context: Any) -> Swept:
     """Delete the resources that no running execution owns; return those found and those still being deleted.
+
+    Limits how long the logs of endpoints are kept, too.
 
     A resource that cannot be deleted does not stop the deletion of other runs' resources; its error is raised at the
     end.
@@ -33,6 +36,11 @@ def handler(_event: dict[str, Any], _context: Any) -> Swept:
     for run in leaks.values():
         try:
             pending += [str(each) for each in remove(run)]
+        except (BotoCoreError, ClientError) as error:
+            refusals.append(error)
+    if settings().hosts_models:
+        try:
+            limit_retention()
         except (BotoCoreError, ClientError) as error:
             refusals.append(error)
     if refusals:

@@ -43,6 +43,7 @@ LIFE_FAULTS = {
     "stuck": _NO,  # stays InProgress or Creating while the fault is in force
     "stuck_deleting": _NO,  # an endpoint stays Deleting while the fault is in force
     "slow": _YES,  # takes so many seconds more
+    "unlisted": _YES,  # an endpoint that lists do not show for so many seconds after its creation, but describes do
     "quota": _YES,  # ResourceLimitExceeded above so many instances at a time, of a type: ml.m5.large/2; of any: 2
 }
 SERVICE_FAULTS = {
@@ -56,6 +57,7 @@ SERVICE = "SageMaker"
 _VALUES = {
     "slow": (r"\d+(\.\d+)?", "a number of seconds"),
     "lag": (r"\d+(\.\d+)?", "a number of seconds"),
+    "unlisted": (r"\d+(\.\d+)?", "a number of seconds"),
     "not_found": ("ValidationException|ResourceNotFound", "ValidationException or ResourceNotFound"),
 }
 

@@ -11,6 +11,7 @@ from embedded_aws.sagemaker.models import container_of
 from embedded_aws.sagemaker.state import Endpoint, Resource, Variant, now
 from embedded_aws.sagemaker.tasks import HostingTask
 
+_STUCK_SECONDS = 3_600
 _CAPACITY_REASON = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
 
 
@@ -38,9 +39,20 @@ class EndpointLives:
     async def bring_up(self, endpoint: Endpoint, config: Resource, variants: list[Variant]) -> None:
         """Bring a new endpoint into service, or fail it."""
         failure = await self._start(endpoint, config, variants)
+        if self._has_lost_its_parts(endpoint):
+            # amazon-sagemaker-examples#3432: it stays in Creating for about an hour, and cannot be deleted meanwhile.
+            await asyncio.sleep(_STUCK_SECONDS * self._pace.time_scale)
+            failure = "The endpoint configuration or the model was deleted while the endpoint was being created."
         endpoint.failure = failure
         endpoint.status = "Failed" if failure else "InService"
         endpoint.touch()
+
+    def _has_lost_its_parts(self, endpoint: Endpoint) -> bool:
+        """Return whether the configuration or a model of an endpoint was deleted."""
+        region = self._state.region(endpoint.scope)
+        return endpoint.config not in region.configs or any(
+            variant.model not in region.models for variant in endpoint.variants
+        )
 
     async def replace(self, endpoint: Endpoint, config: Resource, variants: list[Variant]) -> None:
         """Serve new variants instead of the old ones, or roll back."""

@@ -10,7 +10,7 @@ from embedded_aws.sagemaker.endpoint_lives import EndpointLives
 from embedded_aws.sagemaker.errors import validation
 from embedded_aws.sagemaker.models import Models, container_of
 from embedded_aws.sagemaker.request import Request
-from embedded_aws.sagemaker.state import Endpoint, Resource, Variant, page
+from embedded_aws.sagemaker.state import Endpoint, Resource, Variant, now, page
 from embedded_aws.sagemaker.training import algorithm_of
 
 
@@ -78,7 +78,8 @@ class Endpoints:
 
     def list_endpoints(self, request: Request) -> dict[str, Any]:
         """ListEndpoints."""
-        found, token = page(self._shared.visible(self._state.region(request.scope).endpoints), request.params)
+        visible = self._shared.visible(self._state.region(request.scope).endpoints)
+        found, token = page((each for each in visible if not self._is_unlisted(each)), request.params)
         summaries = [
             {
                 "EndpointName": endpoint.name,
@@ -133,6 +134,11 @@ class Endpoints:
         endpoint.status = "Deleting"
         endpoint.touch()
         self._spawn(self._lives.delete(endpoint))
+
+    def _is_unlisted(self, endpoint: Endpoint) -> bool:
+        """Return whether lists, which are eventually consistent, do not show a new endpoint yet."""
+        fault = self._shared.faults.strike("Endpoint", endpoint.name, "unlisted")
+        return fault is not None and now() - endpoint.created < float(fault.value)
 
     def _check_quota(self, name: str, config: Resource, endpoints: dict[str, Endpoint]) -> None:
         used = [instances for endpoint in endpoints.values() for instances in endpoint.instances]

@@ -69,10 +69,13 @@ def find(prefix: str) -> list[Resource]:
 def remove(resources: list[Resource]) -> list[Resource]:
     """Delete or stop the resources; return those that still exist and need another call.
 
-    An endpoint cannot be deleted while it is being created, and its config and model must be kept until then. A
-    resource that does not exist counts as deleted. A resource that cannot be deleted does not stop the deletion of the
-    others; its error is raised at the end.
+    An endpoint cannot be deleted while it is being created. If its config or its model is deleted meanwhile, it stays
+    in ``Creating`` for an hour, so both are kept. Lists may not show a new endpoint yet, so DescribeEndpoint decides.
+
+    A resource that does not exist counts as deleted. A resource that cannot be deleted does not stop the deletion of
+    the others; its error is raised at the end.
     """
+    resources = [*_unlisted_endpoints(resources), *resources]
     busy = any(each.kind is ENDPOINT and each.status in _BUSY for each in resources)
     pending: list[Resource] = []
     refusals: list[Exception] = []
@@ -100,6 +103,28 @@ def tags_of(resource: Resource) -> dict[str, str]:
             return {}
         raise
     return {tag["Key"]: tag["Value"] for tag in found}
+
+
+def _unlisted_endpoints(resources: list[Resource]) -> list[Resource]:
+    """Return the endpoints of the configs and models among `resources` that exist but were not listed."""
+    endpoints = {each.name for each in resources if each.kind is ENDPOINT}
+    # An endpoint has the name of its config. The name of its model is the beginning of both.
+    names = {each.name for each in resources if each.kind is CONFIG}
+    for each in resources:
+        if each.kind is MODEL and not any(name.startswith(each.name) for name in endpoints | names):
+            attempts = range(2, len(settings().hosting_instance_types) + 1)
+            names |= {each.name, *(f"{each.name}-{number}" for number in attempts)}
+    described = (_describe_endpoint(name) for name in sorted(names - endpoints))
+    return [each for each in described if each is not None]
+
+
+def _describe_endpoint(name: str) -> Resource | None:
+    try:
+        return _resource(ENDPOINT, client("sagemaker").describe_endpoint(EndpointName=name))
+    except ClientError as error:
+        if code_of(error) not in NOT_FOUND:
+            raise
+        return None
 
 
 def _list(kind: Kind, prefix: str) -> Iterator[Resource]:

@@ -61,8 +61,11 @@ ALLOWED = {
         *TELL,
     },
     "RecordFailure": {"s3:PutObject", "states:ListMapRuns", "states:ListExecutions", "states:DescribeExecution", *TELL},
-    "Teardown": LISTS | REMOVALS | {"sagemaker:ListTags"},
-    "Sweep": LISTS | REMOVALS | {"sagemaker:ListTags", "states:DescribeExecution", "sqs:SendMessage"},
+    "Teardown": LISTS | REMOVALS | {"sagemaker:ListTags", "sagemaker:DescribeEndpoint"},
+    "Sweep": LISTS
+    | REMOVALS
+    | {f"logs:{action}" for action in ("DescribeLogGroups", "PutRetentionPolicy", "DeleteLogGroup")}
+    | {"sagemaker:ListTags", "sagemaker:DescribeEndpoint", "states:DescribeExecution", "sqs:SendMessage"},
 }
 
 

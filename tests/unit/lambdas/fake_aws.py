@@ -32,6 +32,10 @@ class FakeAws:
         The response of each endpoint to a request's body.
     refusals
         The error code and message with which an operation fails, by operation and a text that its parameters contain.
+    unlisted
+        The names of endpoints that exist but that lists do not show yet.
+    log_groups
+        The retention in days and the creation time in milliseconds of each log group.
     race
         Kind, name and tags of a resource that someone creates right before the next call that creates it.
     calls
@@ -49,6 +53,8 @@ class FakeAws:
     messages: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     refusals: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
+    log_groups: dict[str, dict[str, int]] = field(default_factory=dict)
     race: tuple[str, str, list[dict[str, str]]] | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -191,7 +197,8 @@ class FakeAws:
         return self._list("TrainingJob", "TrainingJobSummaries", NameContains, StatusEquals)
 
     def _ListEndpoints(self, *, NameContains: str = "", **_: Any) -> dict[str, Any]:
-        return self._list("Endpoint", "Endpoints", NameContains)
+        found = self._list("Endpoint", "Endpoints", NameContains)["Endpoints"]
+        return {"Endpoints": [each for each in found if each["EndpointName"] not in self.unlisted]}
 
     def _ListEndpointConfigs(self, *, NameContains: str = "", **_: Any) -> dict[str, Any]:
         return self._list("EndpointConfig", "EndpointConfigs", NameContains)
@@ -244,6 +251,18 @@ class FakeAws:
         return {
             "executions": [each for each in listed if self.executions[each["executionArn"]]["status"] == statusFilter]
         }
+
+    # Logs
+
+    def _DescribeLogGroups(self, *, logGroupNamePrefix: str) -> dict[str, Any]:
+        found = {name: group for name, group in self.log_groups.items() if name.startswith(logGroupNamePrefix)}
+        return {"logGroups": [{"logGroupName": name, **group} for name, group in found.items()]}
+
+    def _PutRetentionPolicy(self, *, logGroupName: str, retentionInDays: int) -> None:
+        self.log_groups[logGroupName]["retentionInDays"] = retentionInDays
+
+    def _DeleteLogGroup(self, *, logGroupName: str) -> None:
+        del self.log_groups[logGroupName]
 
     # Messages
 

@@ -60,6 +60,22 @@ class TestTeardown:
         assert aws.called("DeleteEndpoint") == []
         assert aws.names("Model") == aws.names("EndpointConfig") == [NAME]
 
+    @pytest.mark.parametrize(("attempt", "kinds"), [("", ("EndpointConfig", "Model")), ("-2", ("Model",))])
+    def test_an_endpoint_that_lists_do_not_show_yet_keeps_its_config_and_model(
+        self, aws: FakeAws, invoke: Invoke, attempt: str, kinds: tuple[str, ...]
+    ) -> None:
+        add(aws, NAME, *kinds)
+        add(aws, f"{NAME}{attempt}", "Endpoint", status="Creating")
+        aws.unlisted = {f"{NAME}{attempt}"}
+        pending = invoke(teardown.handler, **EVENT, started=now())["pending"]
+        assert pending[0] == f"Endpoint {NAME}{attempt} (Creating)"
+        assert aws.names("Model") == [NAME]
+        assert aws.names("EndpointConfig") == ([NAME] if "EndpointConfig" in kinds else [])
+        aws.resources["Endpoint", f"{NAME}{attempt}"]["EndpointStatus"] = "InService"
+        invoke(teardown.handler, **EVENT, started=now())
+        assert aws.resources["Endpoint", f"{NAME}{attempt}"]["EndpointStatus"] == "Deleting"
+        assert aws.names("Model") == aws.names("EndpointConfig") == []
+
     def test_further_attempts_are_the_runs_and_a_run_whose_name_begins_alike_is_not(
         self, aws: FakeAws, invoke: Invoke
     ) -> None:
@@ -107,6 +123,33 @@ class TestTeardown:
         aws.refusals["ListTags", NAME] = ("AccessDeniedException", "not allowed")
         with pytest.raises(Exception, match="ListTags: not allowed"):
             invoke(teardown.handler, **EVENT, started=now())
+
+
+class TestLogsOfEndpoints:
+    def test_they_are_kept_as_long_as_the_settings_say_and_then_deleted(self, aws: FakeAws, invoke: Invoke) -> None:
+        group, day = "/aws/sagemaker/Endpoints/census-segmentation-census-{}-pca", 86_400_000
+        today = int(datetime.now(UTC).timestamp() * 1_000)
+        foreign = ["/aws/sagemaker/Endpoints/census-segmentation-notes", "/aws/sagemaker/Endpoints/other-x-pca"]
+        aws.log_groups = {
+            group.format("old"): {"creationTime": today - 31 * day, "retentionInDays": 30},
+            group.format("new"): {"creationTime": today - day},
+            group.format("set"): {"creationTime": today - day, "retentionInDays": 30},
+            **{name: {"creationTime": today - 31 * day} for name in foreign},
+        }
+        invoke(sweep.handler)
+        assert {name: each.get("retentionInDays") for name, each in aws.log_groups.items()} == {
+            group.format("new"): 30,
+            group.format("set"): 30,
+            **dict.fromkeys(foreign),
+        }
+        assert len(aws.called("PutRetentionPolicy")) == 1
+
+    def test_a_refusal_does_not_stop_the_sweep(self, aws: FakeAws, invoke: Invoke) -> None:
+        add(aws, NAME, "Model")
+        aws.refusals["DescribeLogGroups", ""] = ("AccessDeniedException", "not allowed")
+        with pytest.raises(Exception, match="DescribeLogGroups: not allowed"):
+            invoke(sweep.handler)
+        assert aws.names("Model") == []
 
 
 class TestSweep:
