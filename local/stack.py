@@ -30,8 +30,13 @@ class Stack:
     @classmethod
     def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
         """Return the stack that has these CloudFormation outputs."""
-        names = ("IncomingBucket", "ResultsBucket", "StateMachineArn", "QueueUrl")
-        return cls(cloud, *(outputs[name] for name in names))
+        return cls(
+            cloud,
+            outputs["IncomingBucket"],
+            outputs["ResultsBucket"],
+            outputs["StateMachineArn"],
+            outputs["QueueUrl"],
+        )
 
     @classmethod
     def find(cls, directory: Path) -> "Stack | None":

@@ -68,7 +68,7 @@ def test_the_defaults_are_those_of_the_recorded_run() -> None:
         ({"name": "a-name-longer-than-twenty"}, "at most 20 characters"),
         ({"log_retention_days": 31}, "segmentation.log_retention_days is 31: CloudWatch Logs allows 1, 3, 5"),
         ({"alarm_email": "nobody"}, 'segmentation.alarm_email is "nobody": expected a mail address or null'),
-        ({"run_timeout_seconds": 3_600}, "expected at least 8100, the sum of both stages'"),
+        ({"run_timeout_seconds": 3_600}, "expected at least 11700, the sum of both stages'"),
         ({"poll_seconds": 1}, "Raise poll_seconds or lower the time limits"),
         ({"tags": {"aws:owner": "x"}}, "'aws:owner' cannot be a tag"),
         ({"training_instance_count": "2x"}, 'segmentation.training_instance_count is "2x": '),

@@ -280,8 +280,8 @@ class TestEncryption:
             if "AccessLogs" not in name
         ]
         assert [each["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] for each in buckets] == [key, key]
-        (queue,) = resources(template, "AWS::SQS::Queue").values()
-        assert queue["Properties"]["KmsMasterKeyId"] == key
+        queues = resources(template, "AWS::SQS::Queue").values()
+        assert [queue["Properties"]["KmsMasterKeyId"] for queue in queues] == [key, key]
         groups = resources(template, "AWS::Logs::LogGroup").values()
         assert all(each["Properties"]["KmsKeyId"] == key for each in groups)
 
@@ -293,8 +293,8 @@ class TestEncryption:
         assert f'["{key_id}", "Arn"]' in settings
 
     def test_the_dead_letters_are_encrypted_in_either_mode(self) -> None:
-        (queue,) = resources(template_of(), "AWS::SQS::Queue").values()
-        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        queues = resources(template_of(), "AWS::SQS::Queue").values()
+        assert [queue["Properties"]["SqsManagedSseEnabled"] for queue in queues] == [True, True]
 
 
 class TestCopiesSideBySide:
@@ -320,9 +320,11 @@ def _names(template: dict[str, Any]) -> set[tuple[str, str]]:
     """Return every physical name that a template gives."""
     named = ["Bucket", "Function", "StateMachine", "Queue", "Topic", "LogGroup", "Alarm", "Alias", "Dashboard", "Role"]
     fields = ["Name", *(f"{kind}Name" for kind in named)]
+    # These two refer to a function by its name.
+    referring = ("AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping")
     return {
         (each["Type"], json.dumps(each["Properties"][field]))
         for each in template["Resources"].values()
         for field in fields
-        if field in each.get("Properties", {}) and each["Type"] != "AWS::Lambda::Permission"
+        if field in each.get("Properties", {}) and each["Type"] not in referring
     }

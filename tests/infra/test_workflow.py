@@ -317,7 +317,7 @@ def test_shards_are_read_from_a_file_and_spread_over_a_distributed_map(
     each = all_states(definition)[name]
     assert each["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert each["ItemReader"]["Parameters"]["Key.$"] == "$.prepared.shards_key"
-    assert each["MaxConcurrency"] == 8
+    assert each["MaxConcurrency"] == 2
     assert "ToleratedFailurePercentage" not in each
     task = each["ItemProcessor"]["States"][f"{name}Shard"]
     assert f"Functions{function}" in task["Parameters"]["FunctionName"]
