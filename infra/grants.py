@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract.layout import ANY_RUN, ANY_SERIES, INCOMING_PREFIX, LATEST
-from contract.names import Stage, resource_pattern
+from contract.names import ENDPOINT_LOGS, Stage, resource_pattern
 from infra.encryption import Encryption
 from infra.flow import MAPS
 from infra.functions import Functions
