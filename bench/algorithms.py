@@ -27,12 +27,12 @@ def measure() -> list[Row]:
     AssertionError
         When the PCA twin differs from a float64 SVD by more than 1e-6, relative to the largest singular value.
     """
-    data = _census_like(ROWS)
+    data = census_like(ROWS)
     shards = np.array_split(data, -(-ROWS // _SHARD_ROWS))
     return [_pca(data, shards), _kmeans(data[:, :7], [shard[:, :7] for shard in shards])]
 
 
-def _census_like(rows: int) -> np.ndarray:
+def census_like(rows: int) -> np.ndarray:
     """Rows in 0..1 (float32) with a few strong directions, as a scaled census has."""
     random = np.random.default_rng(0)
     factors = random.normal(size=(rows, 8)).astype(np.float32)
