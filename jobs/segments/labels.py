@@ -7,13 +7,13 @@ separator, which Prepare does not accept in a cell.
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from jobs.segments.rows import Certainty, Regions
 
-_PLACEHOLDER = "\x1f"
+_SEPARATOR = "\x1f"
 _AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability")
 
 
@@ -44,22 +44,27 @@ def labeled_rows(
     certainty
         Of the same rows; margins are written with six decimals.
     """
-    text = io.StringIO()
     columns = [components, labels, distances, labels, certainty.runners_up, certainty.margins, certainty.stabilities]
-    numbers = np.column_stack(columns).tolist()
+    numbers = np.column_stack(columns)
     form = ",".join(
-        ["%.9g"] * components.shape[1] + ["%d", "%.9g", f"{_PLACEHOLDER}%d{_PLACEHOLDER}", "%d", "%.6f", "%.9g"]
+        ["%.9g"] * components.shape[1] + ["%d", "%.9g", f"{_SEPARATOR}%d{_SEPARATOR}", "%d", "%.6f", "%.9g\n"]
     )
-    writer = csv.writer(text, lineterminator="")
-    for region, row in zip(zip(regions.ids, regions.states, regions.counties, strict=True), numbers, strict=True):
-        writer.writerow(region)
-        text.write(f",{form % tuple(row)}\n")
-    return text.getvalue().encode()
+    names = _as_csv(zip(regions.ids, regions.states, regions.counties, strict=True))
+    return "".join(
+        f"{name},{form % row}" for name, row in zip(names, map(tuple, numbers.tolist()), strict=True)
+    ).encode()
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return each row as a line of CSV without its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator=_SEPARATOR).writerows(rows)
+    return text.getvalue().split(_SEPARATOR)[:-1]
 
 
 def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:
     """Replace the placeholders of a part by the names of the segments, quoted for CSV."""
-    for label, name in names.items():
-        quoted = '"' + name.replace('"', '""') + '"'
-        part = part.replace(f"{_PLACEHOLDER}{label}{_PLACEHOLDER}".encode(), quoted.encode())
-    return part
+    quoted = {str(label).encode(): ('"' + name.replace('"', '""') + '"').encode() for label, name in names.items()}
+    pieces = part.split(_SEPARATOR.encode())
+    pieces[1::2] = [quoted[label] for label in pieces[1::2]]
+    return b"".join(pieces)

@@ -158,7 +158,7 @@ class SegmentStatistics:
             if rows is not None:
                 arrays |= _pack(name, rows)
         packed = io.BytesIO()
-        np.savez_compressed(packed, allow_pickle=False, **arrays)
+        np.savez(packed, allow_pickle=False, **arrays)
         return packed.getvalue()
 
     @classmethod

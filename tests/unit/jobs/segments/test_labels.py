@@ -53,7 +53,9 @@ def test_regions_are_read_back_from_any_span_of_lines() -> None:
 
 
 def test_a_part_is_written_byte_for_byte_as_documented() -> None:
-    part = fill_in_names(labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES, CERTAINTY), {2: "Rich"})
+    part = fill_in_names(
+        labeled_rows(REGIONS, COMPONENTS, LABELS, DISTANCES, CERTAINTY), dict.fromkeys((0, 2, 11), "Rich")
+    )
     assert part.split(b"\n")[0] == b'01001,Alabama,Autauga,0.100000001,-2,2,0.25,"Rich",0,0.500000,0.97'
 
 
