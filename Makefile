@@ -22,7 +22,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py load.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up status down lint unit test conformance browser faults permissions synth deploy destroy \
+.PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth deploy destroy \
 	bench release stability audit docs format clean coverage mutants nightly rooms
 
 help: ## Show this list
@@ -108,6 +108,9 @@ browser: setup ## The report in a real browser
 
 faults: setup ## Every SageMaker operation times every fault: print the matrix
 	@$(BIN)/python -m tests.local.faults
+
+soak: setup ## Disturb many runs at random and check what must hold: RUNS=300 SEED=1
+	@$(BIN)/python -m tests.soak $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 # Runs that pass, fail, are refused, redriven, aborted and swept: between them they use every permission.
 permissions: setup ## Granted, used and refused, per role, over runs of every kind

@@ -85,6 +85,10 @@ class Fault:
         """Say whether it strikes a resource of that name."""
         return fnmatchcase(name, f"*{self.match}*")
 
+    def is_same_as(self, other: Fault) -> bool:
+        """Say whether both do the same to the same resources, however often."""
+        return (self.target, self.kind, self.match, self.value) == (other.target, other.kind, other.match, other.value)
+
     @property
     def seconds(self) -> float:
         """The value as seconds, for `slow`."""
@@ -171,6 +175,11 @@ class Faults:
     def add(self, specs: Iterable[str]) -> None:
         """Put these faults in force beside the present ones; none when any is wrong."""
         self._faults += [parse(spec, self.operations) for spec in specs]
+
+    def remove(self, specs: Iterable[str]) -> None:
+        """Lift these faults, however often they have struck; none when any is wrong."""
+        lifted = [parse(spec, self.operations) for spec in specs]
+        self._faults = [fault for fault in self._faults if not any(fault.is_same_as(each) for each in lifted)]
 
     def strike(self, target: str, name: str, *kinds: str, instance_types: Iterable[str] = ()) -> Fault | None:
         """Return the first fault that strikes now, and count it.

@@ -1,7 +1,7 @@
 """Answers the requests that inspect and control the embedded SageMaker; they are not part of AWS.
 
 ``GET|PUT|POST|DELETE /_embedded/faults`` (PUT replaces the faults in force by a JSON list of fault specs, POST adds
-to them) and ``GET|DELETE /_embedded/operations``.
+to them, DELETE lifts those of a list, or without a body all) and ``GET|DELETE /_embedded/operations``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class ControlRoute:
                 self.faults.replace(_specs(body))
             elif method == "POST":
                 self.faults.add(_specs(body))
+            elif method == "DELETE" and body:
+                self.faults.remove(_specs(body))
             elif method == "DELETE":
                 self.faults.replace([])
         except FaultSpecError as error:

@@ -263,6 +263,10 @@ class Runs:
         """Add faults to those in force."""
         self.cloud.request("POST", FAULTS, list(specs))
 
+    def remove_faults(self, *specs: str) -> None:
+        """Lift faults, given as they were put in force."""
+        self.cloud.request("DELETE", FAULTS, list(specs))
+
     def clear_faults(self) -> None:
         """Remove all faults."""
         self.cloud.request("DELETE", FAULTS)

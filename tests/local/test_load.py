@@ -4,50 +4,18 @@ import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Thread
 from typing import Any
 
-import psutil
 import pytest
 
 from embedded_aws.cloud.deploy import Outputs
 from embedded_aws.cloud.instance import Cloud
 from infra.settings import Settings
+from tests.local.memory import Memory
 from tests.local.runs import Runs, small_census
 
 CSVS = 25
 QUOTAS = ("Endpoint:quota=2", "TrainingJob:quota=1")
-
-
-class Memory:
-    """The peak of the proportional set size of a process and all its descendants, in MB."""
-
-    def __init__(self, pid: int) -> None:
-        self.peak = 0.0
-        self._process = psutil.Process(pid)
-        self._stop = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(2):
-            self.peak = max(self.peak, self._now())
-
-    def _now(self) -> float:
-        held = 0
-        for process in [self._process, *self._process.children(recursive=True)]:
-            try:
-                held += process.memory_full_info().pss
-            except (psutil.Error, OSError):  # it has ended meanwhile
-                continue
-        return held / 2**20
 
 
 @pytest.fixture(scope="module")

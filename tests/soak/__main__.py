@@ -1,0 +1,163 @@
+"""Disturbs many runs at random, several at a time, and checks after each what must hold: ``make soak``.
+
+``python -m tests.soak --runs 300 --seed 1`` draws each run's file, faults and actions from the seed and the run's
+number. A run after which something does not hold is repeated alone, with ever fewer disturbances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from embedded_aws.cloud.deploy import deploy
+from embedded_aws.cloud.instance import Cloud
+from local.synth import ROOT, synth
+from tests.local.faults import SETTINGS
+from tests.local.memory import Memory
+from tests.local.runs import Runs
+from tests.soak.plan import Trial, draw
+from tests.soak.trial import Ended, carry_out, shrink
+
+_IDLE_SECONDS = 5.0
+_WARM_UP_RUNS = 4
+
+
+def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence[int] = ()) -> bool:
+    """Run a soak and print its summary; return whether everything held.
+
+    Parameters
+    ----------
+    count
+        Number of runs.
+    seed
+        Determines, with its number, everything about a run.
+    only
+        The numbers of the runs to carry out, if not all.
+    """
+    trials = [draw(seed, number) for number in only or range(count)]
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        assembly = synth(ROOT / "build" / "soak.out", {"segmentation": SETTINGS})
+        with Cloud.start(Path(directory), wait_scale=0.05, idle_seconds=_IDLE_SECONDS) as cloud:
+            runs = Runs(cloud, deploy(cloud, assembly))
+            for number in range(_WARM_UP_RUNS):
+                runs.end(runs.upload(f"warm{number}.csv"))
+            before = _Footprint(runs)
+            began = time.monotonic()
+            with Memory(cloud.pid) as memory, ThreadPoolExecutor(at_a_time) as pool:
+                started = [pool.submit(carry_out, runs, trial, f"soak{trial.number:05}") for trial in trials]
+                ended = []
+                for number, each in enumerate(as_completed(started), 1):
+                    ended.append(each.result())
+                    _report(console, seed, number, ended[-1])
+            seconds = time.monotonic() - began
+            after = _Footprint(runs)
+            violations = [f"at the end: {each}" for each in after.violations_since(before)]
+            _shrink_all(runs, ended, console)
+    console.print(_table(ended))
+    statuses = Counter(each.status for each in ended)
+    failed = [each for each in ended if each.violations]
+    for line in [*violations, after.growth_since(before)]:
+        console.print(line)
+    console.print(
+        f"seed {seed}: {len(ended)} runs in {seconds:.0f} s, {at_a_time} at a time, {memory.peak:,.0f} MB at most; "
+        f"{', '.join(f'{number} {status}' for status, number in statuses.most_common())}; "
+        f"{sum(len(each.violations) for each in failed) + len(violations)} violations"
+    )
+    return not failed and not violations
+
+
+class _Footprint:
+    """What a server uses while nothing runs."""
+
+    def __init__(self, runs: Runs) -> None:
+        time.sleep(2 * _IDLE_SECONDS)
+        self.left = runs.leftovers()
+        self.processes = len(psutil.Process(runs.cloud.pid).children(recursive=True))
+        self.temporary = len(list(Path(runs.cloud.directory, "tmp").iterdir()))
+        self.megabytes = Memory(runs.cloud.pid).now()
+        versions = [
+            len(page.get("Versions", []))
+            for bucket in (runs.incoming, runs.results)
+            for page in runs.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
+        ]
+        self.objects = sum(versions)
+
+    def violations_since(self, before: _Footprint) -> list[str]:
+        found = [f"{each} is left" for each in self.left]
+        if self.processes > before.processes:
+            found.append(f"{self.processes} processes run; before, {before.processes} did")
+        if self.temporary > before.temporary:
+            found.append(f"{self.temporary} temporary files exist; before, {before.temporary} did")
+        return found
+
+    def growth_since(self, before: _Footprint) -> str:
+        """Return by how much memory has grown, in all and for each object that is stored in S3 since."""
+        megabytes, objects = self.megabytes - before.megabytes, self.objects - before.objects
+        return f"memory grew by {megabytes:,.0f} MB, {1024 * megabytes / max(1, objects):,.0f} KB per stored object"
+
+
+def _report(console: Console, seed: int, done: int, ended: Ended) -> None:
+    disturbed = ", ".join(ended.trial.ingredients()) or "nothing"
+    if ended.violations:
+        console.print(
+            f"[{done}] VIOLATION: run {ended.trial.number} of seed {seed} ({ended.run_id}), with {disturbed}: "
+            + "; ".join(ended.violations)
+        )
+    elif not console.quiet:
+        console.print(f"[{done}] run {ended.trial.number}, with {disturbed}: {ended.status}, {ended.seconds:.0f} s")
+
+
+def _shrink_all(runs: Runs, ended: Sequence[Ended], console: Console) -> None:
+    for failed in (each for each in ended if each.violations):
+
+        def again(trial: Trial) -> Ended:
+            return carry_out(runs, trial, f"again{random.getrandbits(40):013}")
+
+        smallest = shrink(failed, again)
+        what = ", ".join(smallest.trial.ingredients()) or "nothing"
+        how = "fails alone with" if smallest is not failed else "fails only among others, with"
+        console.print(f"run {failed.trial.number} {how} {what}: {'; '.join(smallest.violations)}")
+
+
+def _table(ended: Sequence[Ended]) -> Table:
+    """Count the final statuses by what disturbed the runs; a run with several disturbances counts for each."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in ended:
+        for ingredient in each.trial.ingredients() or ["nothing"]:
+            counts[ingredient][each.status.partition(":")[0]] += 1
+    table = Table(title="Runs by disturbance and final status")
+    for column in ("disturbance", "SUCCEEDED", "FAILED", "ABORTED", "unknown"):
+        table.add_column(column, justify="left" if column == "disturbance" else "right")
+    for ingredient, found in sorted(counts.items()):
+        table.add_row(
+            ingredient, *(str(found[status] or "") for status in ("SUCCEEDED", "FAILED", "ABORTED", "unknown"))
+        )
+    return table
+
+
+def main() -> None:
+    """Read the command line and run the soak."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--runs", type=int, default=300, help="number of runs (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="default: drawn, and printed")
+    parser.add_argument("--at-a-time", type=int, default=8, help="runs at a time (default: %(default)s)")
+    parser.add_argument("--only", type=int, nargs="*", default=(), help="carry out only the runs with these numbers")
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False, soft_wrap=True)
+    held = soak(options.runs, options.seed, options.at_a_time, console, options.only)
+    sys.exit(not held)
+
+
+if __name__ == "__main__":
+    main()
