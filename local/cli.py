@@ -104,11 +104,18 @@ FromDir = Annotated[
 
 @app.command()
 def run(  # noqa: PLR0917 - typer passes arguments by name
-    csv: Annotated[
-        Path | None, typer.Argument(metavar="[CSV]", help="A census CSV; default: a generated, synthetic census.")
+    csvs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CSV]...",
+            help="Census CSVs, which are run in this order as one series; default: a generated, synthetic census.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to copy the result files; default: `results/<run id>`.")
+        Path | None,
+        typer.Option(
+            help="Where to copy the result files, for several CSVs with a folder per run; default: `results/<run id>`."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the results are.")] = False,
     as_json: AsJson = False,
@@ -118,9 +125,9 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
     settings: Settings = None,
     port: Port = 0,
 ) -> None:
-    """Run one CSV through the stack and show its segments.
+    """Run CSVs through the stack and show their segments.
 
-    Starts a separate embedded AWS, deploys the stack, uploads the CSV, follows the run, copies the results, checks
+    Starts a separate embedded AWS, deploys the stack, uploads each CSV, follows its run, copies the results, checks
     that nothing is left in SageMaker, and stops everything. Ctrl-C also stops everything.
 
     **Examples**
@@ -129,13 +136,15 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
 
     `python -m local run census.csv --out out --set clusters=auto`
 
+    `python -m local run acs2015.csv acs2017.csv --out both`
+
     `python -m local run --fault CreateEndpoint:throttle*3 --pace recorded*0.01`
     """
-    from local.single_run import run_csv
+    from local.single_run import run_csvs
 
     with _reporting_errors(as_json=as_json):
         options = _options(port, pace, [*(fault or ()), *map(_quota, quota or ())], settings)
-        run_csv(csv, out, options, output="json" if as_json else "quiet" if quiet else "full")
+        run_csvs(csvs or [], out, options, output="json" if as_json else "quiet" if quiet else "full")
 
 
 @app.command()

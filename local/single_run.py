@@ -1,9 +1,9 @@
-"""Runs one CSV through the stack, in an embedded AWS that is started for it and stopped afterwards."""
+"""Runs CSVs through the stack, in an embedded AWS that is started for them and stopped afterwards."""
 
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +57,18 @@ class EndedRun:
         return self.snapshot.status == "SUCCEEDED" and not self.leftovers
 
 
-def run_csv(csv: Path | None, out: Path | None, options: Options, *, output: Output) -> None:
-    """Run a CSV through the stack and print the result.
+def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output: Output) -> None:
+    """Run CSVs through the stack, one after the other as one series, and print the results.
+
+    A run that does not succeed is the last one.
 
     Parameters
     ----------
-    csv
-        ``None`` generates a synthetic census.
+    csvs
+        In the order of their runs; none generates a synthetic census.
     out
-        Where the result files are copied to; ``None`` selects ``results/<run id>``.
+        Where the result files are copied to: of one CSV to this folder, of several each to a folder in it that has the
+        id of the run as its name. ``None`` selects ``results/<run id>``.
     options
         The options of the embedded AWS.
     output
@@ -74,34 +77,49 @@ def run_csv(csv: Path | None, out: Path | None, options: Options, *, output: Out
     Raises
     ------
     UserError
-        If the CSV cannot be read, the embedded AWS cannot run, the run fails, or it leaves something in SageMaker.
+        If a CSV cannot be read, the embedded AWS cannot run, a run fails, or it leaves something in SageMaker.
     """
     began = time.time()
     require_writable(out or results.RESULTS, "--out" if out else "")
     mode: progress.Mode = "silent" if output != "full" else "live" if terminal.console().is_terminal else "lines"
-    with _input(csv) as path, progress.screen(mode) as screen:
-        ended = _run(path, out, options, StepLog(screen.show), synthetic=csv is None)
-    ended.seconds["total"] = round(time.time() - began, 3)
-    if not ended.succeeded:
-        raise _failure(ended)
+    with _inputs(csvs) as paths, progress.screen(mode) as screen:
+        runs = _run_all(paths, out, options, StepLog(screen.show), synthetic=not csvs)
+    for ended in runs:
+        ended.seconds["total"] = round(time.time() - began, 3)
+    succeeded = [ended for ended in runs if ended.succeeded]
+    if output != "json":
+        for ended in succeeded:
+            _print_line(ended) if output == "quiet" else _print_result(ended)
+    documents = [_document(ended) for ended in runs]
+    document = documents[0] if len(csvs) <= 1 else {"runs": documents}
+    if len(succeeded) < len(runs):
+        raise _failure(runs[-1], document)
     if output == "json":
-        terminal.print_line(json.dumps(_document(ended), indent=1))
-    elif output == "quiet":
-        rows, segments = ended.files.segments["rows"], ended.files.segments["segments"]
-        terminal.print_line(f"{rows['labeled']:,} rows in {len(segments)} segments: {ended.files.directory}")
-    else:
-        _print_result(ended)
+        terminal.print_line(json.dumps(document, indent=1))
 
 
-def _run(csv: Path, out: Path | None, options: Options, log: StepLog, *, synthetic: bool) -> EndedRun:
+def _run_all(
+    csvs: Sequence[Path], out: Path | None, options: Options, log: StepLog, *, synthetic: bool
+) -> list[EndedRun]:
+    """Run CSVs until one does not succeed."""
+    runs: list[EndedRun] = []
     with running(options, log) as stack:
-        with log.step("Upload", "the CSV to be stored"):
-            run_id = stack.upload(csv)
-        snapshot = _follow(stack, run_id, log)
-        with log.step("Copy results", "the result files"):
-            files = results.fetch(stack.client("s3"), stack.results_bucket, run_id, out or results.RESULTS / run_id)
-        with log.step("Look for leftovers", "SageMaker to list its resources"):
-            leftovers = stack.leftovers()
+        for csv in csvs:
+            runs.append(_run(stack, csv, out, log, synthetic=synthetic, one_of_several=len(csvs) > 1))
+            if not runs[-1].succeeded:
+                break
+    return runs
+
+
+def _run(stack: Stack, csv: Path, out: Path | None, log: StepLog, *, synthetic: bool, one_of_several: bool) -> EndedRun:
+    with log.step("Upload", "the CSV to be stored"):
+        run_id = stack.upload(csv)
+    snapshot = _follow(stack, run_id, log)
+    with log.step("Copy results", "the result files"):
+        directory = out if out and not one_of_several else (out or results.RESULTS) / run_id
+        files = results.fetch(stack.client("s3"), stack.results_bucket, run_id, directory)
+    with log.step("Look for leftovers", "SageMaker to list its resources"):
+        leftovers = stack.leftovers()
     seconds = {
         "start": log.seconds(START),
         "synth": log.seconds(SYNTH),
@@ -125,18 +143,19 @@ def _follow(stack: Stack, run_id: str, log: StepLog) -> Snapshot:
 
 
 @contextmanager
-def _input(csv: Path | None) -> Iterator[Path]:
-    """Provide the user's CSV after checking that it can be read, or a synthetic one."""
-    if csv is not None:
+def _inputs(csvs: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """Provide the user's CSVs after checking that they can be read, or a synthetic one."""
+    for csv in csvs:
         _check_readable(csv)
-        yield csv
+    if csvs:
+        yield csvs
         return
     from local import synthetic_census  # noqa: PLC0415 - imports pandas, which is slow
 
     with tempfile.TemporaryDirectory(prefix="census-") as directory:
         path = Path(directory) / synthetic_census.FILE_NAME
         synthetic_census.write(path)
-        yield path
+        yield [path]
 
 
 def _check_readable(csv: Path) -> None:
@@ -151,6 +170,11 @@ def _check_readable(csv: Path) -> None:
         raise UserError(f"cannot read {csv}: {error.strerror or error}") from error
 
 
+def _print_line(ended: EndedRun) -> None:
+    rows, segments = ended.files.segments["rows"], ended.files.segments["segments"]
+    terminal.print_line(f"{rows['labeled']:,} rows in {len(segments)} segments: {ended.files.directory}")
+
+
 def _print_result(ended: EndedRun) -> None:
     screen, segments = terminal.console(), ended.files.segments
     screen.print()
@@ -163,7 +187,7 @@ def _print_result(ended: EndedRun) -> None:
 
 
 def _document(ended: EndedRun) -> dict[str, Any]:
-    """Return the document that ``--json`` prints."""
+    """Return what ``--json`` prints of a run."""
     document: dict[str, Any] = {
         "run_id": ended.run_id,
         "status": ended.snapshot.status,
@@ -195,9 +219,9 @@ def _document(ended: EndedRun) -> dict[str, Any]:
     return document
 
 
-def _failure(ended: EndedRun) -> UserError:
-    """Return the error for a run that did not succeed."""
-    document, files = _document(ended), ended.files
+def _failure(ended: EndedRun, document: dict[str, Any]) -> UserError:
+    """Return the error for a run that did not succeed; `document` is what ``--json`` prints."""
+    files = ended.files
     left = "; left in SageMaker: " + ", ".join(ended.leftovers) if ended.leftovers else ""
     if ended.snapshot.status == "SUCCEEDED":
         return UserError(f"the run succeeded, but it left resources behind{left}", document=document)

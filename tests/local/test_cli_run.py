@@ -19,6 +19,7 @@ import pytest
 
 from local import results
 from local import synthetic_census as sample
+from tests.local.runs import small_census
 
 CENSUS = Path(__file__).parents[2] / "bin" / "census"
 
@@ -178,6 +179,19 @@ def test_quiet_prints_one_line_and_json_one_document(shell: Shell) -> None:
     assert document["seconds"]["total"] > document["seconds"]["execution"] > 0
     assert [step["name"] for step in document["steps"]][:3] == ["Prepare", "Train PCA", "Host PCA"]
     assert not document["synthetic"]
+
+
+def test_several_files_are_one_series_with_a_folder_per_run(shell: Shell) -> None:
+    for name, seed in (("2012.csv", 1), ("2017.csv", 2)):
+        (shell.home / name).write_bytes(small_census(seed=seed))
+    shown = shell("run", "2012.csv", "2017.csv", "--json", "--out", "both", "--set", "stability_refits=2")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, second = json.loads(shown.stdout)["runs"]
+    assert [first["out"], second["out"]] == [f"both/{first['run_id']}", f"both/{second['run_id']}"]
+    changes = json.loads((shell.home / second["out"] / results.CHANGES).read_bytes())
+    assert (changes["reason"], changes["previous_run_id"]) == (None, first["run_id"])
+    assert (changes["previous_vintage"], changes["vintage"]) == (2012, 2017)
+    assert changes["movers_count"] == 0
 
 
 def test_a_file_that_is_no_census_is_refused_with_its_problems(shell: Shell) -> None:
