@@ -168,7 +168,7 @@ audit: setup ## Known vulnerabilities and licences of all pins
 	@$(BIN)/pip-audit --strict --progress-spinner off -r constraints.txt --no-deps --disable-pip; python=$$?; \
 		npm audit && exit $$python
 
-docs: setup ## Write the documents that are generated
+docs: setup synth ## Write the documents that are generated
 	@$(BIN)/python -m infra.settings_docs
 	@$(BIN)/python -m infra.diagram
 	@$(BIN)/python -m tools.decisions
