@@ -70,6 +70,11 @@ class Trigger(Construct):
             batch_size=1,
             report_batch_item_failures=True,
         )
+        acknowledge(
+            mapping,
+            "Serverless-LambdaEventSourceMappingDestination",
+            "Lambda sends failed batches of streams to a destination, but not messages of an SQS queue",
+        )
         # Lambda refuses the mapping until the role may receive messages.
         mapping.node.add_dependency(functions.role("start_run"))
 
