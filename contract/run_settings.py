@@ -81,6 +81,19 @@ class RunParameters:
         " regions do not offer it.",
     )
     hosting_instance_count: Annotated[int, Limits(ge=1, le=20)] = setting(1, "Number of instances per endpoint.")
+    network_isolation: bool = setting(
+        True,
+        "Whether the containers of training jobs and endpoints have no network; SageMaker itself copies their inputs"
+        " and outputs. PCA and k-means support it.",
+    )
+    vpc_subnet_ids: list[Annotated[str, Limits(pattern=r"^subnet-[0-9a-f]+$")]] = setting(
+        [],
+        "Subnets that functions, training jobs and endpoints are attached to; none means no VPC."
+        " docs/operations.md lists the VPC endpoints that they need.",
+    )
+    vpc_security_group_ids: list[Annotated[str, Limits(pattern=r"^sg-[0-9a-f]+$")]] = setting(
+        [], "Security groups in these subnets' VPC; required with `vpc_subnet_ids`."
+    )
     num_components: Annotated[int, Limits(ge=1)] | None = setting(
         None, "Number of PCA components; null means one fewer than there are features."
     )

@@ -25,16 +25,12 @@ class Encryption(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
         encrypts_data = settings.encryption == "kms"
-        self.topic_key = kms.Key(
-            self,
-            "Key",
-            description=f"{settings.deployment_id}: {'topic and data' if encrypts_data else 'topic'}",
-            alias=f"alias/{settings.deployment_id}",
-            enable_key_rotation=True,
-            # Without its key, encrypted data is lost, so the key is retained if the data is.
-            removal_policy=RemovalPolicy.RETAIN if settings.retain_data and encrypts_data else RemovalPolicy.DESTROY,
+        existing = settings.existing_key_arn
+        self.topic_key: kms.IKey = (
+            kms.Key.from_key_arn(self, "Key", existing) if existing else self._build_key(settings)
         )
         self.data_key = self.topic_key if encrypts_data else None
+        # These statements are added to the key of this stack; the owner of an existing key adds them to its policy.
         self._let_service_use("cloudwatch.amazonaws.com")
         if settings.monthly_budget_usd is not None:
             self._let_service_use("budgets.amazonaws.com")
@@ -43,6 +39,18 @@ class Encryption(Construct):
             # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html
             self._let_service_use("events.amazonaws.com", only_this_account=False)
             self._let_logs_use(settings.deployment_id)
+
+    def _build_key(self, settings: Settings) -> kms.Key:
+        encrypts_data = settings.encryption == "kms"
+        return kms.Key(
+            self,
+            "Key",
+            description=f"{settings.deployment_id}: {'topic and data' if encrypts_data else 'topic'}",
+            alias=f"alias/{settings.deployment_id}",
+            enable_key_rotation=True,
+            # Without its key, encrypted data is lost, so the key is retained if the data is.
+            removal_policy=RemovalPolicy.RETAIN if settings.retain_data and encrypts_data else RemovalPolicy.DESTROY,
+        )
 
     def _let_service_use(self, service: str, *, only_this_account: bool = True) -> None:
         self.topic_key.add_to_resource_policy(

@@ -18,6 +18,7 @@ from infra.encryption import Encryption
 from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
 from infra.policies import acknowledge, allow
+from infra.roles import build_role
 from infra.settings import Settings
 from infra.sources import FUNCTIONS
 
@@ -25,6 +26,15 @@ CALL_SECONDS = 60
 """Time limit of a function that only calls AWS: the calls take a second or two, and their retries may take longer."""
 # Nobody waits for their answer: what they fail to handle goes to the dead letters.
 _STARTED_BY_EVENTS = ("start_run", "sweep")
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+_NETWORK_INTERFACES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
 
 
 @dataclass(frozen=True)
@@ -142,11 +152,13 @@ class Functions(Construct):
             settings=self._settings,
             encryption=self._encryption,
         )
-        role = iam.Role(
+        role = build_role(
             self,
             f"{spec.construct_id}Role",
+            settings=self._settings,
+            name=name,
+            service="lambda.amazonaws.com",
             description=f"Taken by the function {name}",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         streams = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/lambda/{name}:*"
         allow(
@@ -181,9 +193,20 @@ class Functions(Construct):
                 "OPENBLAS_NUM_THREADS": "1",
             },
         )
+        if self._settings.vpc_subnet_ids:
+            self._attach_to_vpc(function, role)
         if spec.name not in _STARTED_BY_EVENTS:
             acknowledge(function, "Serverless-LambdaDLQ", "The state machine waits for its answer, and retries it")
         return function
+
+    def _attach_to_vpc(self, function: lambda_.Function, role: iam.Role) -> None:
+        # CDK's own `vpc` would attach a managed policy, and needs the VPC's id and availability zones.
+        resource = function.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)  # noqa: S101 - for the type checker: a Function's child is one
+        resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+            subnet_ids=self._settings.vpc_subnet_ids, security_group_ids=self._settings.vpc_security_group_ids
+        )
+        allow(role, _NETWORK_INTERFACES, ["*"], because="Interfaces get their ids when Lambda creates them")
 
     def _role_of(self, function: lambda_.Function) -> iam.Role:
         role = function.role

@@ -1,19 +1,36 @@
 """The role that SageMaker's training jobs and endpoints take: what AWS documents that they need, and no more."""
 
 from aws_cdk import Aws
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract.layout import ANY_RUN
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.policies import allow
+from infra.roles import build_role
+from infra.settings import Settings
 from infra.storage import Storage
 
 _ROLES_PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"
 _KMS_PAGE = "https://docs.aws.amazon.com/sagemaker/latest/dg/encryption-at-rest.html"
 
+_VPC_PAGE = (
+    "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms"
+)
+_NETWORK_INTERFACES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeVpcs",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeSecurityGroups",
+)
+
 NOT_REHEARSED: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(_NETWORK_INTERFACES, ("Attaches jobs and models to the subnets of a VPC.", _VPC_PAGE)),
     "cloudwatch:PutMetricData": ("Training and hosting publish their instances' metrics.", _ROLES_PAGE),
     "ecr:GetAuthorizationToken": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
     "ecr:BatchCheckLayerAvailability": ("SageMaker pulls the algorithm's image as this role.", _ROLES_PAGE),
@@ -43,19 +60,30 @@ class SageMakerRole(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, storage: Storage, encryption: Encryption, images: AlgorithmImages
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        storage: Storage,
+        encryption: Encryption,
+        images: AlgorithmImages,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.role = iam.Role(
+        self.role = build_role(
             self,
             "Role",
+            settings=settings,
+            name=f"{settings.deployment_id}-sagemaker",
+            service="sagemaker.amazonaws.com",
             description="Taken by SageMaker for training and hosting",
-            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
         )
         self._allow_data(storage)
         self._allow_key(encryption)
         self._allow_logs_and_metrics()
         self._allow_images(images)
+        if settings.vpc_subnet_ids:
+            self._allow_network_interfaces()
 
     def _allow_data(self, storage: Storage) -> None:
         results = storage.results
@@ -83,6 +111,10 @@ class SageMakerRole(Construct):
         namespaces = {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "AWS/SageMaker"]}}
         unscoped = "The action takes no resource; its condition names the metrics' namespaces"
         allow(self.role, ["cloudwatch:PutMetricData"], ["*"], conditions=namespaces, because=unscoped)
+
+    def _allow_network_interfaces(self) -> None:
+        unscoped = "AWS's policy for jobs and models in a VPC names no resource: interfaces get their ids when created"
+        allow(self.role, _NETWORK_INTERFACES, ["*"], because=unscoped)
 
     def _allow_images(self, images: AlgorithmImages) -> None:
         allow(self.role, ["ecr:GetAuthorizationToken"], ["*"], because="The action takes no resource")

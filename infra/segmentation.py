@@ -76,8 +76,8 @@ class CensusSegmentation(Construct):
     >>> segmentation.results.grant_read(analysts)
     """
 
-    incoming: s3.Bucket
-    results: s3.Bucket
+    incoming: s3.IBucket
+    results: s3.IBucket
     topic: sns.Topic
     state_machine: sfn.StateMachine
     start_run: lambda_.Function
@@ -101,7 +101,9 @@ class CensusSegmentation(Construct):
         storage = Storage(self, "Storage", settings=settings, encryption=encryption)
         notifications = Notifications(self, "Notifications", settings=settings, encryption=encryption)
         images = AlgorithmImages(self, "AlgorithmImages", region=self._region())
-        sagemaker = SageMakerRole(self, "SageMaker", storage=storage, encryption=encryption, images=images)
+        sagemaker = SageMakerRole(
+            self, "SageMaker", settings=settings, storage=storage, encryption=encryption, images=images
+        )
         functions = Functions(self, "Functions", settings=settings, encryption=encryption)
         workflow = Workflow(
             self, "Workflow", settings=settings, encryption=encryption, storage=storage, functions=functions

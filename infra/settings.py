@@ -30,6 +30,8 @@ _SHORTEST_WAIT_FOR_ROOM = 150
 _EVENTS_BESIDE_WAITING = 500
 
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(\d*x?large|medium|metal)")
+_POLICY_ARN = r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$"
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 LOG_RETENTION_DAYS = {
@@ -114,6 +116,35 @@ class Settings(RunParameters):
         " rotation encrypts buckets, queue, logs, SageMaker's volumes and outputs. The topic always has a customer"
         " managed key.",
     )
+    existing_key_arn: Annotated[str, Limits(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+$")] | None = setting(
+        None,
+        "A customer managed key to use instead of one of the stack's own; docs/operations.md has the statements that"
+        " its policy needs.",
+    )
+    existing_incoming_bucket: Annotated[str, Limits(pattern=_BUCKET)] | None = setting(
+        None,
+        "A bucket to use instead of an incoming bucket of the stack's own. It must be versioned and send its events to"
+        " EventBridge.",
+    )
+    existing_results_bucket: Annotated[str, Limits(pattern=_BUCKET)] | None = setting(
+        None,
+        "A bucket to use instead of a results bucket of the stack's own. Its owner decides when objects expire:"
+        " intermediate files have a tag for that.",
+    )
+    permissions_boundary: Annotated[str, Limits(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$")] | None = (
+        setting(None, "The ARN of a managed policy that limits the permissions of every role of the stack.")
+    )
+    role_path: Annotated[str, Limits(pattern=r"^/([\w+=,.@-]+/)*$", max_length=512)] = setting(
+        "/", "The path of every role of the stack."
+    )
+    role_name_prefix: Annotated[str, Limits(pattern=r"^[\w+=,.@-]+$", max_length=24)] | None = setting(
+        None,
+        "The beginning of every role's name, such as `app-`; null lets CloudFormation choose the names. With a prefix,"
+        " the names are the same in every region, and role names are shared by all regions: use one prefix per region.",
+    )
+    bootstrap_qualifier: Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,10}$")] | None = setting(
+        None, "The qualifier that `cdk bootstrap --qualifier` was given; null means CDK's own."
+    )
     artifact_expiry_days: Annotated[int, Limits(ge=1, le=3_650)] = setting(
         90,
         "Number of days after which a run's intermediate files expire. Inputs, results and models do not expire.",
@@ -195,6 +226,15 @@ class Settings(RunParameters):
                     f" NVMe storage of {', '.join(refused)}; expected types without local storage, for example"
                     " 'ml.m5.large', or encryption 's3'"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _vpc_is_whole(self) -> Self:
+        if bool(self.vpc_subnet_ids) != bool(self.vpc_security_group_ids):
+            raise ValueError(
+                f"vpc_subnet_ids is {self.vpc_subnet_ids} and vpc_security_group_ids is {self.vpc_security_group_ids};"
+                " expected both, or neither"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Environment, Stack
+from aws_cdk import CfnOutput, DefaultStackSynthesizer, Environment, Stack
 from constructs import Construct
 
 from infra.segmentation import CensusSegmentation
@@ -26,6 +26,7 @@ class SegmentationStack(Stack):
             description="Census CSVs in, labeled counties out: SageMaker's PCA and k-means in a state machine",
             env=Environment(account=settings.account, region=settings.region),
             termination_protection=settings.is_protected,
+            synthesizer=DefaultStackSynthesizer(qualifier=settings.bootstrap_qualifier),
             tags=settings.all_tags,
             **options,
         )

@@ -1,5 +1,7 @@
 """The buckets for CSVs, results and access logs: private, versioned, and reachable over TLS only."""
 
+from collections.abc import Callable
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -10,7 +12,7 @@ from infra.settings import Settings
 
 
 class Storage(Construct):
-    """The three buckets.
+    """The three buckets, of which the first two may exist already.
 
     Attributes
     ----------
@@ -19,17 +21,28 @@ class Storage(Construct):
     results
         ``runs/<run id>/…`` and ``latest.json``.
     access_logs
-        The access logs of the other two.
+        The access logs of the other two; ``None`` if both exist already, so that their owner decides about logs.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
         self._encryption = encryption
-        self.access_logs = self._build_access_logs()
-        self.incoming = self._build_bucket("Incoming", lifecycle_rules=[_abort_uploads()])
-        self.results = self._build_bucket("Results", lifecycle_rules=[_abort_uploads(), *self._expire_artifacts()])
-        self._announce_objects(self.incoming)
+        existing = (settings.existing_incoming_bucket, settings.existing_results_bucket)
+        self.access_logs = None if all(existing) else self._build_access_logs()
+        self.incoming = self._existing_or("Incoming", existing[0], self._build_incoming)
+        self.results = self._existing_or("Results", existing[1], self._build_results)
+
+    def _existing_or(self, construct_id: str, name: str | None, build: Callable[[], s3.Bucket]) -> s3.IBucket:
+        return s3.Bucket.from_bucket_name(self, construct_id, name) if name else build()
+
+    def _build_incoming(self) -> s3.Bucket:
+        bucket = self._build_bucket("Incoming", lifecycle_rules=[_abort_uploads()])
+        self._announce_objects(bucket)
+        return bucket
+
+    def _build_results(self) -> s3.Bucket:
+        return self._build_bucket("Results", lifecycle_rules=[_abort_uploads(), *self._expire_artifacts()])
 
     def _build_access_logs(self) -> s3.Bucket:
         return s3.Bucket(

@@ -1,7 +1,6 @@
 """The state machine: from the object version of a CSV to labeled counties, with no resource left on any path."""
 
 from aws_cdk import ArnFormat, Duration, Stack
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -9,6 +8,7 @@ from infra.encryption import Encryption
 from infra.flow import Flow
 from infra.functions import Functions
 from infra.logging import build_log_group
+from infra.roles import build_role
 from infra.settings import Settings
 from infra.storage import Storage
 
@@ -55,11 +55,13 @@ class Workflow(Construct):
         functions: Functions,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.role = iam.Role(
+        self.role = build_role(
             self,
             "Role",
+            settings=settings,
+            name=f"{settings.deployment_id}-state-machine",
+            service="states.amazonaws.com",
             description=f"Taken by the state machine {settings.deployment_id}",
-            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
         )
         flow = Flow(self, "Flow", settings=settings, storage=storage, functions=functions)
         logs = build_log_group(

@@ -17,8 +17,10 @@ from embedded_aws.ministack import (
     fault_points,
     functions,
     metrics,
+    networks,
     object_events,
     objects,
+    roles,
     sagemaker,
     signatures,
     workflows,
@@ -58,6 +60,8 @@ def install(
     customer_keys.apply()
     functions.apply(host)
     environments.apply(idle_seconds)
+    networks.apply()
+    roles.apply()
     workflows.apply()
     events.apply()
     object_events.apply()

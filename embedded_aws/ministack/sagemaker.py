@@ -12,7 +12,7 @@ from ministack import app
 from ministack.core import iam_actions, responses, router
 from ministack.services import stepfunctions, tagging
 
-from embedded_aws.ministack import authorization, connections, customer_keys
+from embedded_aws.ministack import authorization, connections, customer_keys, networks
 from embedded_aws.sagemaker.containers import ContainerHost
 from embedded_aws.sagemaker.control_route import PREFIX, ControlRoute
 from embedded_aws.sagemaker.errors import Response, access_denied
@@ -64,6 +64,10 @@ class MinistackPlatform:
     def key_arn(self, key: str) -> str:
         """See ``Platform.key_arn``."""
         return customer_keys.key_arn(key)
+
+    def missing_in_vpc(self, subnet_ids: list[str], security_group_ids: list[str]) -> str:
+        """See ``Platform.missing_in_vpc``."""
+        return networks.missing(subnet_ids, security_group_ids)
 
     def break_connection(self, headers: dict[str, str]) -> None:
         """See ``Platform.break_connection``."""

@@ -54,6 +54,7 @@ class Models:
             raise validation("You must specify either PrimaryContainer or Containers for a model.")
         if role := params.get("ExecutionRoleArn"):
             request.require_pass_role(role)
+            request.require_vpc(params.get("VpcConfig"), role)
         models[name] = Resource(name, arn, scope, params, tags)
         return {"ModelArn": arn}
 

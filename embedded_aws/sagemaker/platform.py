@@ -46,5 +46,8 @@ class Platform(Protocol):
     def key_arn(self, key: str) -> str:
         """Return the ARN of a customer's KMS key that is given by id, ARN or alias; nothing if there is none."""
 
+    def missing_in_vpc(self, subnet_ids: list[str], security_group_ids: list[str]) -> str:
+        """Say which subnet or security group does not exist; nothing if all do."""
+
     def break_connection(self, headers: dict[str, str]) -> None:
         """Close the current request's connection without a response."""

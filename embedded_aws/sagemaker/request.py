@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,17 @@ LOCAL_STORAGE_FAMILIES = frozenset({
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html and
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-store-volumes.html
 """
+_NETWORK_INTERFACE_OPERATIONS = (
+    "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
+    "DeleteNetworkInterface",
+    "DeleteNetworkInterfacePermission",
+    "DescribeNetworkInterfaces",
+    "DescribeVpcs",
+    "DescribeDhcpOptions",
+    "DescribeSubnets",
+    "DescribeSecurityGroups",
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,23 @@ class Request:
         for action in ("kms:DescribeKey", "kms:CreateGrant") if arn else ():
             if not role_arn or self.platform.role_denial(role_arn, action, arn):
                 self.require(action, arn)
+
+    def require_vpc(self, config: Mapping[str, list[str]] | None, role_arn: str) -> None:
+        """Check that the execution role can attach a job or a model to the subnets of a ``VpcConfig``, if there is one.
+
+        Raises
+        ------
+        AwsError
+            ValidationException if a subnet or a security group does not exist, or the role lacks a permission that
+            the SageMaker Developer Guide, "SageMaker execution roles", lists for a VPC.
+        """
+        if not config:
+            return
+        if problem := self.platform.missing_in_vpc(config["Subnets"], config["SecurityGroupIds"]):
+            raise validation(problem)
+        for operation in _NETWORK_INTERFACE_OPERATIONS:
+            if denial := self.platform.role_denial(role_arn, f"ec2:{operation}", "*"):
+                raise validation(f"The execution role cannot attach network interfaces to the VPC. {denial}")
 
     def new_tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a resource that is about to be created, if the caller may add them.

@@ -95,6 +95,7 @@ class TrainingJobs:
         request.require_pass_role(params["RoleArn"])
         volume_key = params.get("ResourceConfig", {}).get("VolumeKmsKeyId")
         request.require_volume_key(volume_key, params["RoleArn"])
+        request.require_vpc(params.get("VpcConfig"), params["RoleArn"])
         _check_specification(params)
         refuse_key_for_local_storage(volume_key, "VolumeKmsKeyId", [_instances(params)[0]])
         self._check_output_bucket(params)

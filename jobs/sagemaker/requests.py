@@ -24,6 +24,19 @@ def tags(deployment_id: str, run_id: str, execution_arn: str) -> list[dict[str, 
     ]
 
 
+def network(settings: RunSettings) -> dict[str, Any]:
+    """Return what a training job's or a model's request says about the network of its containers.
+
+    Among SageMaker's own containers, those of PCA and k-means are not listed as unable to run without a network:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+    """
+    isolation = {"EnableNetworkIsolation": settings.network_isolation}
+    if not settings.vpc_subnet_ids:
+        return isolation
+    vpc = {"Subnets": settings.vpc_subnet_ids, "SecurityGroupIds": settings.vpc_security_group_ids}
+    return {**isolation, "VpcConfig": vpc}
+
+
 def hyperparameters(
     settings: RunSettings, stage: Stage, *, rows: int, features: int, clusters: Clusters, instances: int
 ) -> dict[str, str]:
@@ -84,6 +97,7 @@ def training_job(
         output["KmsKeyId"] = resources["VolumeKmsKeyId"] = settings.kms_key_arn
     prefix = files.train if stage == "pca" else files.projected
     return {
+        **network(settings),
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": settings.images[stage], "TrainingInputMode": "File"},
         "RoleArn": settings.execution_role_arn,
@@ -114,6 +128,7 @@ def training_job(
 def model(settings: RunSettings, stage: Stage, *, run_id: str, execution_arn: str, artifacts: str) -> dict[str, Any]:
     """Return the body of CreateModel; `artifacts` is the S3 URI of the model.tar.gz of a training job."""
     return {
+        **network(settings),
         "ModelName": resource_name(settings.deployment_id, run_id, stage),
         "PrimaryContainer": {"Image": settings.images[stage], "ModelDataUrl": artifacts},
         "ExecutionRoleArn": settings.execution_role_arn,

@@ -45,3 +45,12 @@ def test_the_decision_on_layers_counts_the_functions_without_the_science_layer()
     without = sum(not spec.science for spec in specs)
     text = (ROOT / "docs" / "decisions" / "0006-two-layers.md").read_text(encoding="utf-8")
     assert f"{words.split()[without].title()} of the {words.split()[len(specs)]} functions" in text
+
+
+def test_the_operations_page_lists_a_vpc_endpoint_for_every_service_that_functions_call() -> None:
+    names = {"stepfunctions": "states", "sagemaker": "sagemaker.api", "sagemaker-runtime": "sagemaker.runtime"}
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "lambdas").rglob("*.py")]
+    called = {service for source in sources for service in re.findall(r'\bclient\("([a-z-]+)"\)', source)}
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`com\.amazonaws\.<region>\.([a-z.]+)`", page))
+    assert listed == {names.get(service, service) for service in called}

@@ -1,0 +1,32 @@
+"""Creates roles as an account with rules about roles wants them: path, name and permissions boundary."""
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.settings import Settings
+
+
+def build_role(
+    scope: Construct, construct_id: str, *, settings: Settings, name: str, service: str, description: str
+) -> iam.Role:
+    """Return a role that a service assumes.
+
+    Parameters
+    ----------
+    name
+        The role's name, which follows ``role_name_prefix``; without that setting, CloudFormation chooses the name.
+    service
+        The service's principal, such as ``lambda.amazonaws.com``.
+    """
+    boundary = settings.permissions_boundary
+    return iam.Role(
+        scope,
+        construct_id,
+        description=description,
+        assumed_by=iam.ServicePrincipal(service),
+        path=settings.role_path,
+        role_name=f"{settings.role_name_prefix}{name}" if settings.role_name_prefix else None,
+        permissions_boundary=(
+            iam.ManagedPolicy.from_managed_policy_arn(scope, f"{construct_id}Boundary", boundary) if boundary else None
+        ),
+    )
