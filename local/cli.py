@@ -94,6 +94,15 @@ Port = Annotated[
         rich_help_panel="The embedded AWS",
     ),
 ]
+Profile = Annotated[str | None, typer.Option(help="The profile whose credentials to use.", metavar="NAME")]
+Region = Annotated[str | None, typer.Option(help="The region to deploy to; default: the region of the profile.")]
+Context = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-c", "--context", metavar="KEY=VALUE", help="CDK context, as in `npx cdk deploy -c`. Can be repeated."
+    ),
+]
+Embedded = Annotated[bool, typer.Option("--embedded", help="Use an embedded AWS instead of an account.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, as `status` lists it.")]
 FromRun = Annotated[str | None, typer.Option("--run", help="The run to use; default: the latest.")]
@@ -281,6 +290,31 @@ def changes(run_id: FromRun = None, directory: FromDir = None, as_json: AsJson =
             print_line(json.dumps(found, ensure_ascii=False))
         else:
             console().print(show.changes(found))
+def preflight(  # noqa: PLR0917 - typer passes arguments by name
+    profile: Profile = None,
+    region: Region = None,
+    context: Context = None,
+    embedded: Embedded = False,
+    fault: Faults = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an AWS account before anything is deployed into it.
+
+    Prints one table with a verdict and a remedy per row. Every request only reads. The exit code is 0 if nothing
+    prevents the deployment.
+
+    **Examples**
+
+    `python -m local preflight --profile team --region eu-central-1 -c segmentation.stage=prod`
+
+    `python -m local preflight --embedded --fault Endpoint:quota=ml.t2.medium/0`
+    """
+    from local.account_commands import run_preflight
+    from local.session import Options
+
+    with _reporting_errors(as_json=as_json):
+        options = Options(faults=tuple(fault or ())) if embedded else None
+        run_preflight(profile, region, _context(context), embedded=options, as_json=as_json)
 
 
 @app.command()
@@ -397,6 +431,15 @@ def _setting(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _context(items: list[str] | None) -> dict[str, str]:
+    """Parse the values of `-c`."""
+    pairs = [item.partition("=") for item in items or ()]
+    for key, separator, _value in pairs:
+        if not separator or not key:
+            raise UserError(f"-c {key!r} is not understood; write key=value, such as segmentation.stage=prod")
+    return {key: value for key, _separator, value in pairs}
 
 
 def _results(run_id: str | None, directory: Path | None) -> "RunFiles":

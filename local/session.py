@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from local.account import Account
 from local.disk import START_BYTES, require_space, require_writable
 from local.errors import UserError
 from local.stack import OUTPUTS, Stack
@@ -119,6 +120,31 @@ def running(options: Options, log: StepLog) -> Iterator[Stack]:
         finally:
             with log.step(STOP, "the embedded AWS to stop"):
                 stack.cloud.stop()
+
+
+@contextmanager
+def embedded_account(options: Options) -> Iterator[Account]:
+    """Run an embedded AWS that is bootstrapped but has no stack, and return its account, for the duration of a block.
+
+    Raises
+    ------
+    UserError
+        If the port is busy, the disk is full or a fault is invalid.
+    """
+    from embedded_aws.cloud.deploy import bootstrap  # noqa: PLC0415 - boto3 is slow to import
+    from embedded_aws.cloud.instance import CloudError  # noqa: PLC0415
+
+    with ExitStack() as cleanup:
+        home = Path(tempfile.mkdtemp(prefix="census-aws-"))
+        cleanup.callback(_keep_log_only, home)
+        require_space(home, START_BYTES)
+        try:
+            cloud = _start_cloud(options, StepLog(lambda _steps: None), home, detached=False)
+        except CloudError as error:
+            raise UserError(_in_terms_of_options(str(error), home)) from error
+        cleanup.callback(cloud.stop)
+        bootstrap(cloud)
+        yield Account.embedded(cloud)
 
 
 def _in_terms_of_options(message: str, home: Path) -> str:

@@ -21,7 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _INPUTS = ("app.py", "cdk.json", "requirements.txt", "contract", "infra", "jobs", "lambdas", "layers")
-_NODE_VERSION = 20
+NODE_VERSION = 20
+"""The oldest version of Node.js that synthesizes the stack."""
 _CLI_SWITCHES = {
     "pathMetadata": "aws:cdk:enable-path-metadata",
     "assetMetadata": "aws:cdk:enable-asset-metadata",
@@ -91,14 +92,24 @@ def _run_app(outdir: Path, context: Mapping[str, Any]) -> None:
         raise SynthError(lines[-1] if lines else f"app.py ended with exit code {done.returncode}")
 
 
+def node_version() -> int | None:
+    """Return the major version of the Node.js on the PATH; ``None`` if there is none."""
+    node = shutil.which("node")
+    if node is None:
+        return None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.match(r"v(\d+)\.", version)
+    return int(match[1]) if match else None
+
+
 def _require_node() -> None:
     """Check for Node.js, because the CDK's own error does not name it."""
-    needed = f"Node.js {_NODE_VERSION} or newer is needed to synthesize the stack"
+    needed = f"Node.js {NODE_VERSION} or newer is needed to synthesize the stack"
     node = shutil.which("node")
     if node is None:
         raise SynthError(f"{needed}; there is no node on the PATH")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    if not (match := re.match(r"v(\d+)\.", version)) or int(match[1]) < _NODE_VERSION:
+    if not (match := re.match(r"v(\d+)\.", version)) or int(match[1]) < NODE_VERSION:
         raise SynthError(f"{needed}; {node} is version {version or 'unknown'}")
 
 

@@ -7,7 +7,7 @@ creates the stack.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from embedded_aws.cloud.instance import Cloud
 
 _STACK_SECONDS = 120.0
 _BOOTSTRAP_VERSION = "30"
+DEFAULT_BOOTSTRAP = "/cdk-bootstrap/hnb659fds/version"
+"""The parameter that ``cdk bootstrap`` without a qualifier creates."""
 
 
 class DeployError(Exception):
@@ -66,7 +68,7 @@ def deploy(cloud: Cloud, assembly: Path, stack_name: str | None = None) -> Outpu
         stack = read_stack(assembly, stack_name, account=cloud.account, region=cloud.region)
     except AssemblyError as error:
         raise DeployError(str(error)) from error
-    _bootstrap(cloud, stack)
+    bootstrap(cloud, stack.bootstrap_parameter, [asset.bucket for asset in stack.assets])
     _publish(cloud, stack)
     cloudformation = cloud.client("cloudformation")
     request = {
@@ -111,18 +113,24 @@ def destroy(cloud: Cloud, stack_name: str) -> None:
         raise DeployError(f"{stack_name} is {status}: {_first_failure(cloudformation, stack_name)}")
 
 
-def _bootstrap(cloud: Cloud, stack: AssembledStack) -> None:
-    """Create what the assets and the template expect from ``cdk bootstrap``."""
+def bootstrap(cloud: Cloud, parameter: str | None = DEFAULT_BOOTSTRAP, buckets: Iterable[str] = ()) -> None:
+    """Create what an assembly expects from ``cdk bootstrap``.
+
+    Parameters
+    ----------
+    parameter
+        The SSM parameter that holds the version of the bootstrap stack.
+    buckets
+        The buckets of the assets.
+    """
     s3 = cloud.client("s3")
-    for bucket in sorted({asset.bucket for asset in stack.assets}):
+    for bucket in sorted(set(buckets)):
         try:
             s3.head_bucket(Bucket=bucket)
         except ClientError:
             s3.create_bucket(Bucket=bucket)
-    if stack.bootstrap_parameter:
-        cloud.client("ssm").put_parameter(
-            Name=stack.bootstrap_parameter, Value=_BOOTSTRAP_VERSION, Type="String", Overwrite=True
-        )
+    if parameter:
+        cloud.client("ssm").put_parameter(Name=parameter, Value=_BOOTSTRAP_VERSION, Type="String", Overwrite=True)
 
 
 def _publish(cloud: Cloud, stack: AssembledStack) -> None:

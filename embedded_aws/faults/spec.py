@@ -214,6 +214,10 @@ class Faults:
                 instance_type, _, count = fault.value.rpartition("/")
                 yield fault, instance_type, int(count)
 
+    def unsupported_types(self, target: str) -> set[str]:
+        """Return the instance types that an operation refuses because the region does not support them."""
+        return {fault.value for fault in self._faults if (fault.target, fault.kind) == (target, "unsupported")}
+
     async def wait_until_lifted(self, fault: Fault) -> None:
         """Return once a fault is no longer in force."""
         while any(each is fault for each in self._faults):

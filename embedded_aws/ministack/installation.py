@@ -9,6 +9,7 @@ from typing import Any
 from ministack import app
 
 from embedded_aws.ministack import (
+    account_services,
     admin_routes,
     customer_keys,
     decisions,
@@ -67,6 +68,8 @@ def install(
     object_events.apply()
     objects.apply()
     metrics.apply()
-    fault_points.connect(sagemaker.register(host.start_worker, pace, faults).faults)
+    registered = sagemaker.register(host.start_worker, pace, faults)
+    fault_points.connect(registered.faults)
+    account_services.register(registered.quotas)
     admin_routes.require_token(admin_token)
     return app.app

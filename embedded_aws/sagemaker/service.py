@@ -18,6 +18,7 @@ from embedded_aws.sagemaker.errors import AwsError, Response, success, unknown_o
 from embedded_aws.sagemaker.models import Models
 from embedded_aws.sagemaker.pace import Pace
 from embedded_aws.sagemaker.platform import Platform
+from embedded_aws.sagemaker.quotas import quotas
 from embedded_aws.sagemaker.request import Request
 from embedded_aws.sagemaker.runtime import Runtime, endpoint_of
 from embedded_aws.sagemaker.state import Scope, State
@@ -112,6 +113,10 @@ class SageMaker:
         """Yield the ARN and the tags of every resource, for conditions on ``aws:ResourceTag``."""
         for resource in self.state.all_resources():
             yield resource.arn, as_list(resource.tags)
+
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return the account's quotas for instances; see :func:`embedded_aws.sagemaker.quotas.quotas`."""
+        return quotas(self._platform, self.faults)
 
     async def _control(
         self, operation: str, body: bytes, scope: Scope, caller: str

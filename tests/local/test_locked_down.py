@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.cloud.deploy import DeployError, deploy
+from embedded_aws.cloud.deploy import deploy
 from embedded_aws.cloud.instance import Cloud
 from local.synth import ROOT, synth
 from tests.local.runs import Runs
@@ -27,7 +27,9 @@ def policy(*statements: dict[str, Any]) -> str:
 
 def documented_key_policy(cloud: Cloud) -> str:
     """Return KMS's default key policy with the statements that docs/operations.md asks for."""
-    (block,) = re.findall(r"```json\n(.+?)```", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = re.findall(
+        r"```json\n(.+?)```", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     for name, value in {"account": cloud.account, "region": cloud.region, "stack": "census-segmentation"}.items():
         block = block.replace(f"<{name}>", value)
     root = {"AWS": f"arn:aws:iam::{cloud.account}:root"}
@@ -101,19 +103,3 @@ def test_what_the_boundary_denies_is_denied(runs: Runs) -> None:
     assert execution["status"] == "FAILED"
     assert "AccessDenied" in execution["error"]
     assert "sagemaker:CreateTrainingJob" in execution["cause"]
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "reason"),
-    [
-        ("permissions_boundary", "arn:aws:iam::000000000000:policy/Absent", "does not exist or is not attachable"),
-        ("vpc_subnet_ids", ["subnet-0dead"], "subnet-0dead"),
-    ],
-)
-def test_what_does_not_exist_fails_the_deployment(
-    runs: Runs, tmp_path: Path, setting: str, value: Any, reason: str
-) -> None:
-    settings = {"vpc_security_group_ids": ["sg-00000001"]} if setting == "vpc_subnet_ids" else {}
-    assembly = synth(tmp_path, {"segmentation": {"stage": "broken", setting: value, **settings}})
-    with pytest.raises(DeployError, match=reason):
-        deploy(runs.cloud, assembly)

@@ -1,0 +1,72 @@
+"""Gives access to the AWS account that a command works in: a real one, or the embedded AWS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from local.errors import UserError
+
+if TYPE_CHECKING:
+    import boto3
+
+    from embedded_aws.cloud.instance import Cloud
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, and the credentials that a command uses in it.
+
+    Attributes
+    ----------
+    session
+        Has the credentials and the region.
+    options
+        Options of every client, by which clients reach the embedded AWS.
+    """
+
+    session: "boto3.Session"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of_profile(cls, profile: str | None, region: str | None) -> "Account":
+        """Return the account of a profile, or of the default credentials.
+
+        Raises
+        ------
+        UserError
+            If the profile does not exist, or no region is given or configured.
+        """
+        import boto3  # noqa: PLC0415 - slow to import
+        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415
+
+        try:
+            session = boto3.Session(profile_name=profile, region_name=region)
+        except ProfileNotFound as error:
+            raise UserError(f"{error}; list the profiles with: aws configure list-profiles") from error
+        if session.region_name is None:
+            raise UserError("no region is set; give one with --region, or set AWS_REGION")
+        return cls(session)
+
+    @classmethod
+    def embedded(cls, cloud: "Cloud") -> "Account":
+        """Return the account of an embedded AWS, with the administrator's credentials."""
+        return cls(cloud.session, {"endpoint_url": cloud.endpoint_url, "verify": str(cloud.ca_bundle)})
+
+    @property
+    def region(self) -> str:
+        """The region that the clients use."""
+        return str(self.session.region_name)
+
+    @cached_property
+    def identity(self) -> Mapping[str, str]:
+        """The account's number as ``Account`` and the caller's ARN as ``Arn``."""
+        found: Mapping[str, str] = self.client("sts").get_caller_identity()
+        return found
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service, **self.options)  # type: ignore[call-overload]
+        return self._clients[service]
