@@ -290,6 +290,9 @@ def changes(run_id: FromRun = None, directory: FromDir = None, as_json: AsJson =
             print_line(json.dumps(found, ensure_ascii=False))
         else:
             console().print(show.changes(found))
+
+
+@app.command()
 def preflight(  # noqa: PLR0917 - typer passes arguments by name
     profile: Profile = None,
     region: Region = None,
