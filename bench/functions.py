@@ -17,9 +17,7 @@ from local.stack import Stack
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000
 # What a handler imports only when it is called.
-_LOADED_LATER = {
-    f"lambdas.{name}": ["sklearn.cluster"] for name in ("choose_clusters", "fresh_starts", "refine", "stability")
-}
+_LOADED_LATER = {f"lambdas.{name}": ["scipy.optimize"] for name in ("refine", "stability", "publish")}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
 _IMPORT = """
 import importlib, psutil, sys

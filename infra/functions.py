@@ -188,7 +188,7 @@ class Functions(Construct):
                 "POWERTOOLS_SERVICE_NAME": self._settings.deployment_id,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                # numpy and scikit-learn would start a thread for each of the two processors they see: 1,769 MB buy one.
+                # NumPy would start a thread for each of the two processors that it sees; 1,769 MB buy one processor.
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
             },

@@ -110,20 +110,36 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class _NotInLayers(importlib.abc.MetaPathFinder):
-    """Hides pandas, which this checkout needs and no layer has; scikit-learn would take a while to load it."""
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Hides a package that this checkout has and a function's layers do not."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
 
     def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("No module named 'pandas'", name=fullname)
+        if fullname.partition(".")[0] == self._package:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def _hide(package: str) -> None:
+    """Let nothing import a package from now on, even if it is loaded."""
+    _forget(package)
+    sys.meta_path.insert(0, _Hidden(package))
+
+
+def _forget(package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 def _look_like_lambda() -> None:
-    """Let functions import their own deployment package, never this checkout nor what no layer has."""
+    """Let functions import their own deployment package, never this checkout nor what no layer has.
+
+    Hiding pandas also saves scikit-learn from loading it.
+    """
     sys.path[:] = [entry for entry in sys.path if entry not in ("", _ROOT)]
-    sys.meta_path.insert(0, _NotInLayers())
-    for name in [name for name in sys.modules if name.split(".")[0] == "local"]:
-        del sys.modules[name]
+    _hide("pandas")
+    _forget("embedded_aws")
 
 
 def _share_service_models() -> None:
@@ -215,6 +231,7 @@ def _be_environment(owner: socket.socket, output: int) -> None:
 def _run_function(variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
+    _hide("sklearn")  # loaded for the twin of k-means
     root = variables["LAMBDA_TASK_ROOT"]
     os.chdir(root)
     sys.path.insert(0, root)

@@ -144,8 +144,9 @@ class TestFunctions:
         assert not {"GATEWAY_PORT", "AUTH", "HOME", "EMBEDDED_AWS_SETTINGS"} & set(variables)
         assert cloud.secret_key not in variables.values()
 
-    def test_a_function_imports_its_own_package_and_nothing_of_this_checkout(self, workshop: Workshop) -> None:
-        code = "def handler(event, context):\n    import jobs"
+    @pytest.mark.parametrize("package", ["jobs", "embedded_aws", "pandas", "sklearn.cluster"])
+    def test_a_function_imports_nothing_that_is_in_no_layer(self, workshop: Workshop, package: str) -> None:
+        code = f"def handler(event, context):\n    import {package}"
         assert workshop.invoke(workshop.function(code))["errorType"] == "ModuleNotFoundError"
 
     def test_a_function_may_do_what_its_role_allows_and_no_more(self, workshop: Workshop) -> None:
