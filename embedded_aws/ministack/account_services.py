@@ -1,4 +1,4 @@
-"""Registers the parts of Service Quotas and Cost Explorer by which an account is checked before a deployment."""
+"""Registers the operations of Service Quotas and Cost Explorer that check an account before a deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Protects the routes of the server that are not AWS's, such as the one that deletes all state."""
+"""Protects the server's routes that are not part of AWS, such as the route that deletes all state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ministack import app
 
 _PREFIXES = ("/_ministack/", "/_localstack/", "/_embedded/", "/_aws/")
-# The health checks, and the addresses that responses to AWS's operations contain, as presigned URLs do on AWS.
+# Health checks, and the URLs that responses of AWS operations contain; on AWS, these are presigned URLs.
 _OPEN = (
     "/_ministack/health",
     "/_ministack/ready",
@@ -22,7 +22,7 @@ _OPEN = (
 
 
 def require_token(token: str) -> None:
-    """Respond with 403 to requests of these routes without the header ``Authorization: Bearer <token>``."""
+    """Respond with 403 to requests for these routes that lack the header ``Authorization: Bearer <token>``."""
     inner = app.app
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

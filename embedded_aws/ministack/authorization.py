@@ -1,4 +1,4 @@
-"""Asks ministack's IAM whether a caller or a role may do something."""
+"""Checks with ministack's IAM whether a caller or a role may perform an action."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ministack.services import stepfunctions as sfn
 
 
 class Denied(Exception):  # noqa: N818 - IAM's decision, not a malfunction
-    """IAM does not allow the action; the message is worded as AWS words it."""
+    """IAM does not allow the action; the message has AWS's wording."""
 
 
 def check_caller(access_key: str, action: str, resource: str, context: dict[str, Any] | None = None) -> None:
@@ -57,7 +57,7 @@ def authorize_task(role_arn: str, action: str, resource: str, error: str = "Stat
 
 
 def role_credentials(role_arn: str, session: str, name: str | None = None) -> dict[str, str]:
-    """Return the credentials of a session of a role, as a process's environment variables.
+    """Return the credentials of a role's session as environment variables.
 
     Parameters
     ----------

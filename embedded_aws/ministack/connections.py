@@ -21,7 +21,7 @@ _current: ContextVar[_Connection | None] = ContextVar("sagemaker_connection", de
 
 
 def install() -> None:
-    """Wrap ministack's application, so that `break_off` works in every handler."""
+    """Wrap ministack's application so that every handler can call :func:`break_off`."""
     inner = app.app
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -40,12 +40,12 @@ def install() -> None:
 
 
 def break_off(headers: dict[str, str]) -> bool:
-    """Let the present request's connection close without an answer.
+    """Close the current request's connection without a response.
 
     Returns
     -------
     bool
-        False where there is no connection: Step Functions calls handlers directly, without a signed request.
+        False if there is no connection, because Step Functions calls handlers directly, without a signed request.
     """
     connection = _current.get()
     if connection is None or "x-amz-date" not in headers:
@@ -55,8 +55,8 @@ def break_off(headers: dict[str, str]) -> bool:
 
 
 async def _close(send: Any) -> None:
-    # ASGI has no word for it; hypercorn's stream, whose method `send` is, closes its connection when told that the
-    # stream has ended without an answer.
+    # ASGI has no message for this. `send` is a method of hypercorn's stream, which closes the connection if the stream
+    # ends without a response.
     stream = send.__self__
     stream.closed = True
     await stream.send(StreamClosed(stream_id=stream.stream_id))

@@ -1,4 +1,4 @@
-"""KMS: whoever uses a resource that a customer key encrypts needs the key's permissions too, as on AWS.
+"""KMS: a caller that uses a resource encrypted with a customer key also needs permissions on the key, as on AWS.
 
 Sources: "Protecting data using server-side encryption with AWS KMS keys" (S3), "Key management" (SQS), "Managing
 Amazon SNS encryption keys", "Encrypt log data in CloudWatch Logs using AWS KMS".
@@ -19,14 +19,14 @@ from ministack.services.cloudformation import provisioners
 _USE_TO_WRITE = ("kms:GenerateDataKey",)
 _USE_TO_SEND = ("kms:GenerateDataKey", "kms:Decrypt")
 
-# The KMS action and key that were refused, although the action itself was allowed.
+# The KMS action and the key that IAM refused after it allowed the action itself.
 _refused: ContextVar[tuple[str, str] | None] = ContextVar("refused", default=None)
-# The key that the S3 request names for the object that it writes.
+# The key that an S3 request specifies for the object that it writes.
 _requested_key: ContextVar[str] = ContextVar("requested_key", default="")
 
 
 def apply() -> None:
-    """Check the use of customer keys in this process; call it after decisions are recorded, so that they include it."""
+    """Check the use of customer keys in this process; call this after ``decisions.record`` to record these checks."""
     check_keys_with_every_permission()
     name_the_key_in_denials()
     note_keys_that_requests_name()
@@ -34,7 +34,7 @@ def apply() -> None:
 
 
 def check_keys_with_every_permission() -> None:
-    """Require the key's permissions of everyone who needs a permission on what the key encrypts."""
+    """Require permissions on the key in addition to those on the resource that it encrypts."""
     original: Callable[..., Any] = iam_evaluator.enforce
 
     def enforce(  # noqa: PLR0917 - the signature of the original
@@ -61,7 +61,7 @@ def check_keys_with_every_permission() -> None:
 
 
 def name_the_key_in_denials() -> None:
-    """Let the message name the KMS action and the key, if it is these that were refused."""
+    """Name the KMS action and the key in the error message if IAM refused the use of the key."""
     original: Callable[..., str] = iam_actions.identity_denial_message
 
     def message(action: str, principal_arn: str, resource_arn: str, *rest: Any, **keywords: Any) -> str:
@@ -80,7 +80,7 @@ def name_the_key_in_denials() -> None:
 
 
 def _key_use(action: str, resource_arn: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield the (KMS action, key ARN, encryption context) that an action on a resource needs."""
+    """Yield (KMS action, key ARN, encryption context) for each permission on a key that the action requires."""
     actions: tuple[str, ...] = ()
     key, context = "", {}
     if action in ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"):
@@ -99,13 +99,13 @@ def _key_use(action: str, resource_arn: str) -> Iterator[tuple[str, str, dict[st
 
 
 def key_arn(key: str) -> str:
-    """Return the ARN of a customer key that is given by id, ARN or alias; nothing for a key of AWS's own."""
+    """Return the ARN of a customer key, given its id, ARN or alias; an empty string for an AWS managed key."""
     record = kms._resolve_key(key)
     return str(record["Arn"]) if record else ""
 
 
 def service_may_use(key: str, service: str, context: dict[str, str] | None = None) -> bool:
-    """Return whether a key's policy lets an AWS service use it; the service sends no ``aws:SourceAccount``."""
+    """Return whether a key's policy allows an AWS service to use it without ``aws:SourceAccount`` in the request."""
     if not (arn := key_arn(key)):
         return True
     policy, account = kms.key_policy_for_arn(arn) or ("", "")
@@ -140,7 +140,7 @@ def _default_key(bucket: str) -> str:
 
 
 def note_keys_that_requests_name() -> None:
-    """Remember the key that a request names: ministack's condition keys have the algorithm only."""
+    """Remember the key that a request specifies, because ministack's condition keys contain only the algorithm."""
     original: Callable[..., Any] = iam_evaluator.pin_signed_request
 
     def pin_signed_request(method: str, raw_path: str, query_params: Any, raw_headers: Any, *rest: Any) -> None:
@@ -153,7 +153,7 @@ def note_keys_that_requests_name() -> None:
 
 
 def check_keys_of_log_groups() -> None:
-    """Let a log group have a key only if the key's policy lets CloudWatch Logs use it for that group."""
+    """Accept a key for a log group only if the key's policy allows CloudWatch Logs to use it for that log group."""
     create: Callable[[dict[str, Any]], Any] = cloudwatch_logs._create_log_group
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
     provision = handlers["create"]

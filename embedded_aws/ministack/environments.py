@@ -12,7 +12,7 @@ from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 LIMIT = 24
-"""Environments at a time, of all functions together; each takes some tens of megabytes."""
+"""Largest number of environments of all functions together; each uses some tens of megabytes."""
 _CHECKS_PER_IDLE_TIME = 4
 
 
@@ -25,7 +25,7 @@ def apply(idle_seconds: float) -> None:
     environments = Environments()
     lambda_svc.acquire_worker = environments.acquire
     lambda_svc.release_worker = environments.release
-    # ministack's own reaper keeps one idle environment per function for ever.
+    # ministack's own reaper never ends a function's last idle environment.
     lambda_svc.reap_idle_workers = lambda: 0
     threading.Thread(
         target=environments.end_idle_forever, args=(idle_seconds,), daemon=True, name="idle-environments"
@@ -54,7 +54,7 @@ class Environments:
         return found
 
     def release(self, environment: Any) -> None:
-        """Take an environment back; None stands for one that failed and was ended."""
+        """Return an environment to its pool; None means that the environment failed and was ended."""
         if environment is not None:
             environment.last_used = time.time()
         lambda_runtime.release_worker(environment)
@@ -62,7 +62,7 @@ class Environments:
 
     @staticmethod
     def end_idle_forever(idle_seconds: float) -> None:
-        """End environments that were idle for ``idle_seconds``, as long as this process lives."""
+        """End environments that were idle for ``idle_seconds``; return only when the process ends."""
         while True:
             time.sleep(idle_seconds / _CHECKS_PER_IDLE_TIME)
             lambda_runtime.kill_workers(_remove_idle(partial(_unused_since, time.time() - idle_seconds)))

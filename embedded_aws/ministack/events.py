@@ -1,4 +1,4 @@
-"""EventBridge: who may be delivered to, what happens to what can't be; Lambda's dead letters."""
+"""EventBridge and Lambda: permission to deliver events, and the dead-letter queues for undeliverable events."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SERVICE = "events.amazonaws.com"
 
 
 def apply() -> None:
-    """Mend EventBridge's deliveries in this process."""
+    """Correct the delivery of events in this process."""
     deliver_only_where_policies_allow()
     invoke_functions_asynchronously()
     send_the_event_itself_to_a_functions_dead_letters()
 
 
 def deliver_only_where_policies_allow() -> None:
-    """EventBridge delivers only to targets that exist and whose policy allows it; else to the target's DLQ."""
+    """Deliver only to targets that exist and whose policy allows it; send other events to the dead-letter queue."""
     original: Callable[..., None] = eventbridge._invoke_target
 
     def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
@@ -39,7 +39,7 @@ def deliver_only_where_policies_allow() -> None:
 
 
 def _undeliverable(arn: str, rule_arn: str) -> tuple[str, str] | None:
-    """Return the code and message why EventBridge can't deliver to a target, or None."""
+    """Return the error code and message if EventBridge cannot deliver to a target, else None."""
     service = arn.split(":")[2]
     if service == "sqs":
         queue = sqs._queue_by_arn(arn)
@@ -53,7 +53,7 @@ def _undeliverable(arn: str, rule_arn: str) -> tuple[str, str] | None:
         function = lambda_svc.function_policy_for_arn(arn)
         exists, policy, action, attributes = function is not None, function and function[0], "lambda:InvokeFunction", {}
     else:
-        return None  # reached under the rule's role
+        return None  # EventBridge calls other targets with the rule's role
     if not exists:
         return "NO_RESOURCE", f"The target {arn} does not exist"
     if app.AUTH and not _policy_allows(policy, action, arn, rule_arn):
@@ -96,7 +96,7 @@ def _send(queue_arn: str, body: str, attributes: dict[str, str]) -> None:
 
 
 def invoke_functions_asynchronously() -> None:
-    """EventBridge invokes a function asynchronously: Lambda retries it twice and keeps what fails for good."""
+    """Let EventBridge invoke functions asynchronously: Lambda retries twice, then sends the event to dead letters."""
 
     def dispatch(arn: str, payload: str) -> None:
         function, config, _ = lambda_svc._get_func_record_for_ref(arn)
@@ -108,9 +108,9 @@ def invoke_functions_asynchronously() -> None:
 
 
 def send_the_event_itself_to_a_functions_dead_letters() -> None:
-    """Give a function's dead-letter queue the event as it was, if the function's role may send there.
+    """Send the unchanged event to a function's dead-letter queue if the function's role allows it.
 
-    The envelope about the failure is for OnFailure destinations; a function may have both.
+    Only OnFailure destinations receive a record that wraps the event. A function may have both.
     """
     original: Callable[[str, str, Any, dict[str, Any]], None] = lambda_svc._route_async_failure
 

@@ -1,4 +1,4 @@
-"""Connects the faults of S3, of functions and of states to the places in ministack where they strike."""
+"""Connects the faults of S3, functions and states to the places in ministack where they take effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedded_aws.ministack.functions import PythonEnvironment
 
 
 def connect(faults: Faults) -> None:
-    """Let faults strike S3's operations, functions' processes and state machines' states."""
+    """Apply faults to the operations of S3, the processes of functions and the states of state machines."""
     connections.install()
     _connect_s3(faults)
     _connect_functions(FunctionFaults(faults))

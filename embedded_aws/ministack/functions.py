@@ -1,4 +1,4 @@
-"""Lambda: Python functions under AWS's own runtime client."""
+"""Lambda: runs Python functions with AWS's own runtime client."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from embedded_aws.ministack import authorization
 from embedded_aws.processes.client import EnvironmentProcess, ForkHost
 from embedded_aws.processes.peers import is_of_this_user
 
-# ministack writes an invocation's REPORT line in the thread that ran it.
+# Thread-local, because ministack writes an invocation's REPORT line in the thread that ran the invocation.
 _last_invocation = threading.local()
 
 _INHERITED = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"})
-# Without IAM these are the administrator's.
+# If IAM is not enforced, these are the administrator's credentials.
 _CREDENTIALS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 def apply(host: ForkHost) -> None:
-    """Send Python functions down the custom-runtime path, in processes forked by ``host``."""
+    """Run Python functions as ministack runs custom runtimes, in processes that ``host`` forks."""
     run_python_functions_under_the_runtime_api()
     give_functions_the_variables_lambda_sets()
     prepare_code_once_per_version()
@@ -46,7 +46,7 @@ def apply(host: ForkHost) -> None:
 
 
 class _OwnProcessesOnly:
-    """Part of a request handler that closes the connections of other users' processes without a response."""
+    """Mixin of a request handler that closes connections from other users' processes without a response."""
 
     def handle(self: Any) -> None:
         """Serve the connection; see ``socketserver.BaseRequestHandler``."""
@@ -55,7 +55,7 @@ class _OwnProcessesOnly:
 
 
 class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
-    """ministack's custom-runtime environment, with what AWS reports when a function's process dies."""
+    """ministack's custom-runtime environment, with AWS's error types and messages if the function's process ends."""
 
     faults: FunctionFaults | None = None
     _last_process: EnvironmentProcess | None = None
@@ -84,7 +84,7 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     @property
     def app_id(self) -> str | None:
-        """What the process calls itself in its requests' user agent."""
+        """The id that the process puts into the user agent of its requests."""
         process = self._proc
         return process.variables["AWS_SDK_UA_APP_ID"] if process is not None else None
 
@@ -93,7 +93,7 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return type("OwnRuntimeAPIHandler", (_OwnProcessesOnly, handler), {})
 
     def kill_process(self) -> None:
-        """Kill the process, as if it had happened to it."""
+        """Kill the process; the invocation then fails as if the process had ended by itself."""
         process = self._proc
         if process is not None:
             process.kill()
@@ -108,11 +108,11 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return result
 
     def _failed_initialisation(self, error: RuntimeError) -> dict[str, Any]:
-        """Report a module that can't be loaded by its exception's class, as AWS does."""
+        """Return the response for a function whose module cannot be loaded; as on AWS, it has the exception's class."""
         payload = self._init_error
         if not isinstance(payload, dict):
             payload = {"errorType": "Runtime.ExitError", "errorMessage": str(error)}
-        # ministack has put the output until now into its exception's message.
+        # ministack has put the output so far into the message of its exception.
         log = "\n".join(filter(None, [str(error), self._drain_stderr()]))
         self._teardown()
         return {"status": "error", "error": str(error), "error_payload": payload, "log": log}
@@ -123,10 +123,10 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         super()._teardown()
 
     def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
-        """Return the output until now without waiting for what may not come.
+        """Return the output so far without waiting for further output, which may never come.
 
-        What a function wrote before it answered is in the pipe by the time the answer arrives; the
-        thread that empties the pipe needs a moment at most.
+        When the response arrives, the pipe already contains the output that the function wrote before it. The thread
+        that empties the pipe needs a few milliseconds at most.
         """
         process = self._proc
         for _attempt in range(20):
@@ -144,10 +144,10 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
 
 def run_python_functions_under_the_runtime_api() -> None:
-    """On AWS a failed function's errorType is its exception's class, so Retry and Catch match by name.
+    """Report the exception's class as the errorType of a failed function, so that Retry and Catch can match it.
 
-    ministack runs Python under a script of its own that reports ``Runtime.HandlerError`` for all; its
-    custom-runtime path keeps the whole error that the runtime client posts.
+    ministack runs Python functions with its own script, which reports every error as ``Runtime.HandlerError``. For
+    custom runtimes, it keeps the whole error that the runtime client posts.
     """
     class_for, execute = lambda_runtime._worker_class_for, lambda_svc._execute_function_warm
 
@@ -165,7 +165,7 @@ def run_python_functions_under_the_runtime_api() -> None:
 
 
 def give_functions_the_variables_lambda_sets() -> None:
-    """Lambda hands a function its own variables and a few of Lambda's, never its host's environment."""
+    """Give a function its own environment variables and those that Lambda sets, but not those of this process."""
     original: Callable[..., dict[str, str]] = lambda_svc._provided_worker_env
 
     def variables(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
@@ -184,7 +184,7 @@ def give_functions_the_variables_lambda_sets() -> None:
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime')}",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.get('FunctionName')}",
-            # Names the environment in every request's user agent: whose process it is.
+            # Appears in the user agent of every request, which identifies the environment that sent it.
             "AWS_SDK_UA_APP_ID": uuid.uuid4().hex,
             "TZ": ":UTC",
             "PYTHONDONTWRITEBYTECODE": "1",  # the code is read-only on AWS
@@ -195,10 +195,10 @@ def give_functions_the_variables_lambda_sets() -> None:
 
 
 def prepare_code_once_per_version() -> None:
-    """Compile a package's modules when it is unpacked: cold starts then only read them.
+    """Compile a package's modules when it is unpacked, so that cold starts load the compiled files.
 
-    ministack looks for a custom runtime's executable; the one put here is what it would start, were
-    the fork host not there to do so faster.
+    ministack requires a custom runtime's executable, so this writes one. It is never started, because the fork host
+    forks the environment instead.
     """
     original: Callable[[bytes], str] = lambda_svc._provided_runtime_code_dir
 
@@ -216,7 +216,7 @@ def prepare_code_once_per_version() -> None:
 
 
 def log_under_the_functions_role() -> None:
-    """Let a function's output get to CloudWatch Logs only if its role may put it there, as on AWS."""
+    """Write a function's output to CloudWatch Logs only if its role allows it, as on AWS."""
     original: Callable[..., None] = lambda_svc._emit_lambda_logs
 
     def emit(func: dict[str, Any], *args: Any, **keywords: Any) -> None:
@@ -236,7 +236,7 @@ def log_under_the_functions_role() -> None:
 
 
 def report_memory_used() -> None:
-    """Give REPORT lines the memory that the function allocated, which ministack can't know of a forked process."""
+    """Report in REPORT lines the memory that the function allocated; ministack cannot measure a forked process."""
     original: Callable[[dict[str, Any]], int] = lambda_svc._probe_peak_memory_mb
 
     def peak_mb(func: dict[str, Any]) -> int:
@@ -267,7 +267,7 @@ def keep_dead_letter_queues_of_templates() -> None:
 
 
 def fork_instead_of_starting_an_interpreter(host: ForkHost) -> None:
-    """Let ``host`` fork Python functions' environments; other runtimes' are started as before."""
+    """Let ``host`` fork the environments of Python functions; other runtimes start as before."""
 
     def start(command: list[str], *, env: dict[str, str], **keywords: Any) -> Any:
         if env.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_python"):

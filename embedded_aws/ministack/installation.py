@@ -47,7 +47,7 @@ def install(
     record
         The file to which IAM's decisions are appended, if any.
     admin_token
-        What requests of the routes that are not AWS's must present.
+        The token that requests for routes that are not part of AWS must present.
     idle_seconds
         How long a function's execution environment is kept while it is idle.
     pace

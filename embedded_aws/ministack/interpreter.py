@@ -1,8 +1,8 @@
-"""Step Functions' interpreter: running the states of an execution so that what AWS stops, stops.
+"""Step Functions' interpreter: runs the states of an execution so that they can be stopped, as on AWS.
 
-ministack walks a state machine in threads that nobody can stop: after StopExecution the branches of a
-Parallel run on, and a failed branch waits for its siblings. Here every thread of an execution runs in
-a :class:`Scope`, which is asked before each state and wakes its waits.
+ministack runs a state machine in threads that cannot be stopped: after StopExecution, the branches of a Parallel state
+continue, and a failed branch waits for the others. Here, every thread of an execution runs in a :class:`Scope`, which
+is checked before each state and ends waits when it is stopped.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def seconds_held(state: str, execution: dict[str, Any]) -> float:
 
 
 class Stopped(Exception):  # noqa: N818 - no error
-    """The execution has ended, or the branch that this thread runs isn't wanted any more."""
+    """The execution has ended, or the branch or iteration that this thread runs was stopped."""
 
 
 @dataclass
 class Progress:
-    """Where a thread of an execution is: at ``state`` with ``data``, or finished with the result ``data``."""
+    """The position of a branch or iteration: in ``state`` with input ``data``, or finished with result ``data``."""
 
     state: str
     data: Any
@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass
 class Run:
-    """One drive of an execution, from its start or a redrive to its end.
+    """One attempt of an execution, from its start or a redrive to its end.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class Run:
     role_arn
         The state machine's role, under which its tasks are authorised.
     progress
-        Where each branch and iteration is.
+        The position of each branch and iteration.
     resumed
-        Where they were when the execution that is now redriven ended.
+        The positions at which a redrive continues: those at the end of the previous attempt.
     """
 
     execution: dict[str, Any]
@@ -72,7 +72,7 @@ class Run:
     resumed: dict[Path, Progress] = field(default_factory=dict)
 
     def resumable(self) -> dict[Path, Progress]:
-        """Return what a redrive goes on from: the branches and iterations of the states last entered."""
+        """Return the positions at which a redrive continues: those in the states that were entered last."""
 
         def is_current(path: Path) -> bool:
             for depth, (state, _) in enumerate(path):
@@ -84,7 +84,7 @@ class Run:
         return {path: progress for path, progress in self.progress.items() if is_current(path)}
 
     def forget(self, path: Path, state: str) -> None:
-        """Forget the branches and iterations of a state that is entered anew."""
+        """Delete the positions of a state's branches and iterations, because the state is entered again."""
         depth = len(path)
         old = [each for each in self.progress if len(each) > depth and each[:depth] == path and each[depth][0] == state]
         for each in old:
@@ -92,12 +92,12 @@ class Run:
 
 
 class Scope:
-    """A part of an execution that stops as one: the whole, a branch, or an iteration.
+    """A part of an execution that is stopped as a whole: the execution itself, a branch, or an iteration.
 
     Attributes
     ----------
     last_event
-        The id of the last event of this part, or of what it branched off from; 0 before any.
+        The id of the last event of this part or, before its first event, of its parent; 0 if there is none.
     """
 
     def __init__(self, run: Run, path: Path = (), parent: Scope | None = None) -> None:
@@ -115,7 +115,7 @@ class Scope:
         return self._event.is_set()
 
     def stop(self) -> None:
-        """Let no further state start, here and in everything below; wake what waits."""
+        """Prevent further states from starting, in this scope and its children, and end their waits."""
         self._event.set()
         for child in self._children:
             child.stop()
@@ -142,7 +142,7 @@ def run_states(states: dict[str, Any], start: str, data: Any, context: Context, 
     Raises
     ------
     Stopped
-        Before the next state, once the scope is stopped.
+        If the scope is stopped, before the next state starts.
     """
     run, path = scope.run, scope.path
     name: str | None = start
@@ -192,13 +192,13 @@ def _run_state(name: str, states: dict[str, Any], data: Any, context: Context, s
 
 
 def run_parallel(state: dict[str, Any], raw: Any, execution: dict[str, Any], context: Context) -> tuple[Any, Any]:
-    """Run a Parallel's branches; the first that fails stops the others, and the state fails at once."""
+    """Run the branches of a Parallel state; if one fails, stop the others and fail the state at once."""
     name, scope = context["State"]["Name"], _scope()
     data = sfn._apply_parameters(state, sfn._apply_input_path(state, raw, context), context)
     add_event(execution, "ParallelStateStarted")
 
     def branch(position: int, definition: dict[str, Any], part: Scope) -> Any:
-        # Each branch has a context object of its own: they enter states at the same time.
+        # Each branch needs its own context object, because branches enter states at the same time.
         return run_states(definition["States"], definition["StartAt"], copy.deepcopy(data), dict(context), part)
 
     results = _run_together(name, branch, state.get("Branches", []), scope)
@@ -207,7 +207,7 @@ def run_parallel(state: dict[str, Any], raw: Any, execution: dict[str, Any], con
 
 
 def run_map(state: dict[str, Any], raw: Any, execution: dict[str, Any], context: Context) -> tuple[Any, Any]:
-    """Run an inline Map's iterations; the first that fails stops the others, and the state fails at once."""
+    """Run the iterations of an inline Map state; if one fails, stop the others and fail the state at once."""
     processor = state.get("ItemProcessor") or state.get("Iterator") or {}
     if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
         return _run_distributed_map(state, raw, execution, context, processor)
@@ -249,7 +249,7 @@ def _run_distributed_map(
 
     def run_item(position: int, item: Any, part: Scope) -> Any:
         done = part.run.resumed.get(part.path)
-        if done is not None and done.finished:  # redriven: only what hasn't succeeded runs again
+        if done is not None and done.finished:  # redriven: only items that have not succeeded run again
             return run_states({}, "", None, context, part)
         own = _item_context(context, position, item)
         child = map_run.start_child(_item_input(state, data, item, own))
@@ -352,7 +352,7 @@ class MapRun:
         self._count(status.lower(), 1)
 
     def too_many_failures(self) -> bool:
-        """Whether more items have failed than the state tolerates; without a threshold, none may."""
+        """Return whether more items have failed than the state tolerates; without a threshold, it tolerates none."""
         counts = self.record["itemCounts"]
         limits = []
         if self._tolerated_count is not None:
@@ -375,14 +375,14 @@ _events_lock = threading.Lock()
 
 
 def add_event(execution: dict[str, Any], kind: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Add an event to an execution's history; from a stopped part of it, raise :class:`Stopped` instead."""
+    """Add an event to an execution's history, or raise :class:`Stopped` if the current scope is stopped."""
     scope = current_scope.get()
     if scope is not None:
         scope.check()
     with _events_lock:
         events = execution["events"]
         number = len(events) + 1
-        # Events chain within a branch: the one before in the history may be another branch's.
+        # The previous event is the last one of the same branch, not necessarily the last one in the history.
         previous = (scope.last_event if scope is not None else 0) or number - 1
         event = {"timestamp": sfn.now_iso(), "type": kind, "id": number, "previousEventId": previous}
         event.update(details or {})
@@ -399,7 +399,7 @@ def _run_together(
     scope: Scope,
     limit: int = 0,
 ) -> list[Any]:
-    """Run ``work`` on every item in threads; stop them all, and raise, when one raises."""
+    """Run ``work`` on every item in threads; if one raises an error, stop all threads and raise it."""
     scope.run.forget(scope.path, state)
     whole = Scope(scope.run, scope.path, scope)
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -422,7 +422,7 @@ def _run_together(
                 ended.put((position, None, error))
 
     for _ in range(min(limit or len(items), len(items))):
-        # ministack finds account and region in context variables, which threads don't inherit.
+        # ministack keeps the account and region in context variables, which threads do not inherit.
         threading.Thread(target=contextvars.copy_context().run, args=(serve,), daemon=True).start()
     results: list[Any] = [None] * len(items)
     for _ in items:

@@ -1,4 +1,4 @@
-"""CloudWatch: permission by a metric's namespace."""
+"""CloudWatch: permissions that depend on a metric's namespace."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ministack.core import iam_actions
 
 
 def apply() -> None:
-    """Mend CloudWatch in this process."""
+    """Correct CloudWatch in this process."""
     bind_permissions_to_namespaces()
 
 
 def bind_permissions_to_namespaces() -> None:
-    """Give PutMetricData its condition key cloudwatch:namespace, which policies narrow it by on AWS."""
+    """Set the condition key ``cloudwatch:namespace`` of PutMetricData, which policies on AWS can use."""
     original: Callable[..., dict[str, Any]] = iam_actions.request_tag_context
 
     def context(service: str, action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""VPCs of functions: what Lambda checks before it attaches one to subnets."""
+"""VPCs of functions: the checks that Lambda makes before it attaches a function to subnets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def apply() -> None:
 
 
 def missing(subnet_ids: list[str], security_group_ids: list[str]) -> str:
-    """Say which subnet or security group does not exist; nothing if all do."""
+    """Return which subnet or security group does not exist; an empty string if all exist."""
     ec2._ensure_defaults_initialized()
     for kind, ids, known in (
         ("subnet", subnet_ids, ec2._subnets),
@@ -33,7 +33,7 @@ def missing(subnet_ids: list[str], security_group_ids: list[str]) -> str:
 
 
 def attach_templates_functions_to_their_vpc() -> None:
-    """Give a template's function its VpcConfig, which ministack's CloudFormation leaves out, if its role allows it.
+    """Set the VpcConfig of a template's function, which ministack's CloudFormation ignores, if its role allows it.
 
     Lambda refuses to create a function whose role may not create network interfaces:
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions

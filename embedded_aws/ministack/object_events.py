@@ -1,4 +1,4 @@
-"""S3's events on EventBridge: an object of a bucket with versions is named with its version."""
+"""S3's events on EventBridge: adds the version of the object if the bucket has versions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _version: contextvars.ContextVar[str | None] = contextvars.ContextVar("version",
 
 
 def apply() -> None:
-    """Mend the events in this process.
+    """Correct the events in this process.
 
     AWS puts ``version-id`` into ``detail.object``
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html); ministack knows the version and leaves
-    it out of this one kind of event.
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html); ministack knows the version but omits it
+    from events on EventBridge.
     """
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
 

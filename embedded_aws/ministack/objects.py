@@ -1,4 +1,4 @@
-"""Corrections of S3's objects: bytes on disk, parts of any version, and responses about objects that do not exist."""
+"""Corrects S3's objects: content on disk, ranges of any version, and responses about objects that do not exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ministack.services import s3
 from embedded_aws.ministack import authorization
 
 _CHUNK_BYTES = 1024 * 1024
-# Set while a GetObject request is served whose object may be returned as an open file.
+# True while a GetObject request is served that may receive its object as an open file.
 _by_file: ContextVar[bool] = ContextVar("by_file", default=False)
 
 
@@ -51,7 +51,7 @@ def _without_what_is_missing(original: Callable[..., Any]) -> Callable[..., Any]
 
 
 def keep_no_version_in_memory() -> None:
-    """Let the list of an object's versions refer to the files, where ministack also keeps each version's bytes."""
+    """Keep an object's versions only in files; ministack also keeps the content of each version in memory."""
     original: Callable[..., str | None] = s3._record_object_version
 
     def record(bucket: str, key: str, prior: Any, obj: Any, data: Any) -> str | None:
@@ -63,7 +63,7 @@ def keep_no_version_in_memory() -> None:
 def send_objects_from_disk() -> None:
     """Send large objects in chunks, and apply GetObject's Range to every version, as on AWS.
 
-    ministack reads the whole object for each part of it, and ignores Range if there is a VersionId.
+    ministack reads the whole object for each requested range, and ignores Range if the request has a VersionId.
     """
     get_object: Callable[..., Any] = s3._get_object
     read_body: Callable[..., Any] = s3._read_body
@@ -83,9 +83,9 @@ def send_objects_from_disk() -> None:
         if s3._qp(query_params or {}, "partNumber", ""):
             return get_object(bucket, key, headers, query_params)
         wanted = headers.get("range", "")
-        # A checksum is of the whole object, so it is not sent with a part.
+        # A checksum covers the whole object, so a response with a range of it has none.
         omitted = ("range", "x-amz-checksum-mode") if wanted else ()
-        # Step Functions calls this function itself, without a signed request, and expects bytes.
+        # Step Functions calls this function directly, without a signed request, and expects bytes.
         token = _by_file.set("x-amz-date" in headers)
         try:
             whole = {name: value for name, value in headers.items() if name not in omitted}
@@ -121,7 +121,7 @@ def _content(body: bytes | BinaryIO, first: int, last: int) -> Any:
 
 
 def _sender(file: BinaryIO, length: int) -> Callable[[Any, Any], Any]:
-    """Return a coroutine function that sends so many bytes of a file as the body of a response."""
+    """Return a coroutine function that sends ``length`` bytes of a file as the body of a response."""
 
     async def send_all(send: Any, _receive: Any) -> None:
         left = length

@@ -1,4 +1,4 @@
-"""IAM roles of templates, and the simulation of their policies."""
+"""IAM: roles in templates, and the simulation of policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def apply() -> None:
 
 
 def keep_boundaries_of_templates() -> None:
-    """Give a template's role its PermissionsBoundary, which ministack's CloudFormation leaves out."""
+    """Set the PermissionsBoundary of a template's role, which ministack's CloudFormation ignores."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
     create, update = handlers["create"], handlers["update"]
 
@@ -43,7 +43,7 @@ def keep_boundaries_of_templates() -> None:
 def simulate_as_the_principal() -> None:
     """Let SimulatePrincipalPolicy consider a principal's path, its permissions boundary and every resource.
 
-    ministack takes the path for a part of the name, ignores the boundary, and simulates the first resource only.
+    ministack treats the path as part of the name, ignores the boundary, and simulates only the first resource.
     """
 
     def simulate(params: dict[str, Any]) -> Any:

@@ -34,7 +34,7 @@ class MinistackPlatform:
 
     def operation_model(self, operation: str) -> Any:
         """See ``Platform.operation_model``."""
-        # ministack loads this model for its response headers; a second copy would take tens of megabytes.
+        # ministack loads this model for its response headers. A second copy would use tens of megabytes.
         return responses._service_model(_SERVICE).operation_model(operation)
 
     def require(self, caller: str, action: str, resource_arn: str, context: dict[str, Any] | None = None) -> None:
@@ -126,7 +126,7 @@ def _register_handler(sagemaker: SageMaker) -> None:
 
 def _register_permissions(sagemaker: SageMaker) -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
-    # The runtime's model gives the action of an invocation; the control plane's model says which operations tag.
+    # The runtime's model gives the IAM action of an invocation; the control plane's model gives the tagging operations.
     iam_actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime", "sagemaker"]
     tagging._RESOURCE_TAG_COLLECTORS[_SERVICE] = sagemaker.tagged_resources
     inner_arn = iam_actions.extract_resource_arn

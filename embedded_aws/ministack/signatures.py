@@ -6,9 +6,9 @@ from ministack.core import iam_evaluator
 
 
 def apply() -> None:
-    """Let no access key be valid without its secret.
+    """Require a valid signature for every access key.
 
-    ministack verifies the signatures of users and of roles' sessions. It accepts any signature of a root key, which it
-    takes the administrator's key, ``test`` and every account number to be.
+    ministack verifies the signatures of users and roles' sessions, but accepts any signature for a root key. It treats
+    the administrator's key, ``test`` and every account number as root keys.
     """
     iam_evaluator._is_root_key = lambda access_key_id: False

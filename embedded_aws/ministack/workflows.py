@@ -1,4 +1,4 @@
-"""Step Functions: starting, stopping, timing out and redriving executions; tasks under the machine's role."""
+"""Step Functions: starts, stops, times out and redrives executions, and runs tasks with the state machine's role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EVENTS = {
     "TIMED_OUT": ("ExecutionTimedOut", "executionTimedOutEventDetails"),
     "ABORTED": ("ExecutionAborted", "executionAbortedEventDetails"),
 }
-_STATUS_EVENT_LIMIT = 248 * 1024  # bytes of input or output that EventBridge's event carries
+_STATUS_EVENT_LIMIT = 248 * 1024  # largest input or output, in bytes, that EventBridge's event contains
 
 logger = logging.getLogger("states")
 
@@ -38,7 +38,7 @@ _lock = threading.RLock()
 
 
 def apply() -> None:
-    """Mend Step Functions in this process."""
+    """Correct Step Functions in this process."""
     run_executions_in_scopes()
     limit_wait_states()
     start_the_same_execution_once()
@@ -53,7 +53,7 @@ def apply() -> None:
 
 
 def run_executions_in_scopes() -> None:
-    """AWS stops all of an execution: on StopExecution, on TimeoutSeconds, and siblings of what failed."""
+    """Stop all threads of an execution on StopExecution and TimeoutSeconds, and sibling branches on a failure."""
     sfn._run_execution = _run_execution
     sfn._run_parallel_branches = interpreter.run_parallel
     sfn._run_map_items = interpreter.run_map
@@ -112,7 +112,7 @@ def _drive(run: Run) -> None:
 
 
 def _redrive_context(execution: dict[str, Any]) -> dict[str, Any]:
-    """Return what the context object has only in an execution that was redriven."""
+    """Return the fields that the context object has only in a redriven execution."""
     if not execution.get("redriveCount"):
         return {}
     return {"RedriveCount": execution["redriveCount"], "RedriveTime": execution["redriveDate"]}
@@ -123,7 +123,7 @@ def _time_out(scope: Scope) -> None:
 
 
 def _end(scope: Scope, status: str, **facts: Any) -> None:
-    """End a running execution, unless something else has ended it already."""
+    """End an execution if it is still running."""
     execution = scope.run.execution
     with _lock:
         if scope.stopped or execution["status"] != "RUNNING":
@@ -138,17 +138,17 @@ def _end(scope: Scope, status: str, **facts: Any) -> None:
 
 
 def _scaled_sleep(seconds: float) -> None:
-    """Sleep for a state's scaled time; StopExecution ends the sleep at once."""
+    """Sleep for a state's scaled time, or until the scope is stopped."""
     scope = current_scope.get()
     if scope is not None:
         scope.sleep(min(seconds * sfn._SFN_WAIT_SCALE, _longest_sleep.get()))
 
 
 def limit_wait_states() -> None:
-    """Let no Wait state last longer than ``LONGEST_WAIT_SECONDS``; the sleeps before retries are not limited.
+    """Limit Wait states, but not the waits before retries, to ``LONGEST_WAIT_SECONDS``.
 
-    A definition that waits for minutes before it first asks for a training job's status would otherwise wait far
-    longer than the job takes here.
+    A definition that waits for minutes before it first polls a training job would otherwise wait far longer than the
+    job takes in the embedded AWS.
     """
     longest = float(os.environ.get("LONGEST_WAIT_SECONDS", "inf"))
     original = sfn._execute_wait
@@ -164,7 +164,7 @@ def limit_wait_states() -> None:
 
 
 def start_the_same_execution_once() -> None:
-    """StartExecution with the name and input of a running execution answers that one; else names are unique."""
+    """Return the running execution if StartExecution repeats its name and input; otherwise, names must be unique."""
     original: Callable[[dict[str, Any]], Any] = sfn._start_execution
 
     def start_execution(data: dict[str, Any]) -> Any:
@@ -180,7 +180,7 @@ def start_the_same_execution_once() -> None:
 
 
 def stop_everything_an_execution_runs() -> None:
-    """StopExecution on AWS stops branches, iterations and child executions, and wakes waits."""
+    """Let StopExecution also stop branches, iterations and child executions, and end their waits, as on AWS."""
     original: Callable[[dict[str, Any]], Any] = sfn._stop_execution
 
     def stop_execution(data: dict[str, Any]) -> Any:
@@ -195,10 +195,10 @@ def stop_everything_an_execution_runs() -> None:
 
 
 def redrive_executions() -> None:
-    """RedriveExecution goes on where an execution failed, with the same ARN, input and definition.
+    """Let RedriveExecution continue an execution where it failed, with the same ARN, input and definition.
 
-    Branches and iterations that had succeeded keep their results; those that failed or were aborted go
-    on at the state they were at, as on AWS. A failed state's retries count anew.
+    As on AWS, branches and iterations that succeeded keep their results, those that failed or were aborted continue
+    at the state that they had reached, and the retry count of a failed state is reset.
     """
     original = sfn.handle_request
 
@@ -236,7 +236,7 @@ def _redrive(data: dict[str, Any]) -> Any:
 
 
 def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
-    """Return whether an execution can be redriven, and why not."""
+    """Return the redrive status of an execution and, if it cannot be redriven, the reason."""
     status = execution["status"]
     if execution.get("mapRunArn"):
         return "REDRIVABLE_BY_MAP_RUN", None
@@ -246,7 +246,7 @@ def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def tell_what_can_be_redriven() -> None:
-    """DescribeExecution tells of redrives, and gives an output only of what succeeded."""
+    """Let DescribeExecution report redrives, and omit the output of an execution that has not succeeded."""
     original: Callable[[dict[str, Any]], Any] = sfn._describe_execution
 
     def describe_execution(data: dict[str, Any]) -> Any:
@@ -270,7 +270,7 @@ def tell_what_can_be_redriven() -> None:
 
 
 def _emit_status(execution: dict[str, Any]) -> None:
-    """Publish "Step Functions Execution Status Change", which tells of redrives and of TIMED_OUT too."""
+    """Publish "Step Functions Execution Status Change", which includes redrives and the status TIMED_OUT."""
     if execution.get("sync") or execution.get("mapRunArn"):
         return
     status = execution["status"]
@@ -310,7 +310,7 @@ def _within_limit(payload: str | None) -> str | None:
 
 
 def fail_on_paths_that_lead_nowhere() -> None:
-    """On AWS a JSONPath that finds nothing fails the state with States.Runtime; only IsPresent may ask."""
+    """Fail a state with States.Runtime if a JSONPath other than that of IsPresent finds nothing, as on AWS."""
     resolve, evaluate = sfn._resolve_path, sfn._evaluate_rule
 
     def strict(path: str, data: Any) -> Any:
@@ -339,7 +339,7 @@ def _exists(path: str, data: Any) -> bool:
         return False
     for kind, value in tokens:
         if kind == "wildcard":
-            return True  # finds a list, if an empty one
+            return True  # the result is a list, which may be empty
         has_field = kind == "field" and isinstance(data, dict) and value in data
         has_index = kind == "index" and isinstance(data, list) and value < len(data)
         if not (has_field or has_index):
@@ -349,7 +349,7 @@ def _exists(path: str, data: Any) -> bool:
 
 
 def leave_runtime_errors_uncaught() -> None:
-    """On AWS neither Retry nor Catch on States.ALL takes States.Runtime or States.DataLimitExceeded."""
+    """Let no Retry or Catch match States.Runtime, and match States.DataLimitExceeded only by its name, as on AWS."""
     original: Callable[[list[str], str], bool] = sfn._error_matches
 
     def error_matches(error_equals: list[str], error: str) -> bool:
@@ -361,7 +361,7 @@ def leave_runtime_errors_uncaught() -> None:
 
 
 def name_errors_as_the_java_sdk_does() -> None:
-    """Report an SDK task's error as the Java SDK's exception: modelled ones by name, others as the service's."""
+    """Name an SDK task's error after the Java SDK's exception: its own if modelled, otherwise the service's."""
     original: Callable[[str, str], str] = sfn._prefix_sdk_error
 
     def prefix_sdk_error(service: str, code: str) -> str:
@@ -381,7 +381,7 @@ def name_errors_as_the_java_sdk_does() -> None:
 
 
 def run_tasks_under_the_role() -> None:
-    """On AWS a state machine does all it does as its role: invoking functions, SDK calls, reading a Map's items."""
+    """Check the state machine's role for function invocations, SDK calls and reading the items of a Map."""
     call_lambda, call_service, read_text = sfn._call_lambda, app.call_service_handler_sync, sfn._s3_object_text
 
     def checked_call_lambda(func_ref: str, event: Any) -> Any:
@@ -394,7 +394,7 @@ def run_tasks_under_the_role() -> None:
         try:
             return call_lambda(func_ref, event)
         except sfn._ExecutionError as error:
-            # A throttle is no error of the function's.
+            # Throttling is not an error of the function.
             if error.error == "Lambda.Unknown" and "TooManyRequestsException" in str(error.cause):
                 raise sfn._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
             raise
@@ -435,7 +435,7 @@ def run_tasks_under_the_role() -> None:
 
 
 def bind_permissions_to_map_runs() -> None:
-    """Let policies on a Map Run's ARN allow what is asked of it."""
+    """Evaluate policies for operations on a Map Run with its ARN as the resource."""
     original: Callable[..., str] = iam_actions.extract_resource_arn
 
     def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
