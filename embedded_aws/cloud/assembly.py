@@ -1,4 +1,4 @@
-"""Reads a CDK cloud assembly: which stacks it has, and which files they need published."""
+"""Reads a CDK cloud assembly: its stacks, and the files to publish before they are deployed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AssembledStack:
     Attributes
     ----------
     template_bucket, template_key
-        Where the template is published.
+        The bucket and the key under which the template is published.
     bootstrap_parameter
         The SSM parameter in which ``cdk bootstrap`` stores its version, if the template checks it.
     """

@@ -1,7 +1,7 @@
 """Creates the certificate authority and the certificate of the embedded AWS.
 
-Every AWS client accepts a CA bundle (``AWS_CA_BUNDLE``), so TLS stays on: bucket policies that require it
-and signed request payloads behave as they do on AWS.
+Every AWS client accepts a CA bundle (``AWS_CA_BUNDLE``), so TLS is on. Bucket policies that require TLS and the signing
+of payloads therefore behave as on AWS.
 """
 
 from __future__ import annotations

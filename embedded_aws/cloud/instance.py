@@ -52,7 +52,7 @@ _RECORD = "cloud.json"
 
 
 class CloudError(Exception):
-    """The embedded AWS can't be started or reached; the message is one line that says why."""
+    """The embedded AWS cannot be started or reached; the message gives the reason in one line."""
 
 
 @dataclass
@@ -62,13 +62,13 @@ class Cloud:
     Attributes
     ----------
     directory
-        Where its log, certificates and records are.
+        The directory of its log, certificates and records.
     endpoint_url
-        Where every service answers.
+        The endpoint of every service.
     ca_bundle
         The certificate authority that signed the endpoint's certificate.
     admin_token
-        What requests of the server's own routes must present.
+        The token that requests for the server's own routes must present.
     """
 
     directory: Path
@@ -99,35 +99,35 @@ class Cloud:
         faults: Iterable[str] = (),
         detached: bool = False,
     ) -> Cloud:
-        """Start an embedded AWS and return once it answers.
+        """Start an embedded AWS, and return once it responds to requests.
 
         Parameters
         ----------
         directory
-            Made if need be; holds the log, the certificates and the records of one cloud at a time.
+            Created if necessary; holds the log, the certificates and the records of one cloud at a time.
         port
-            The port of 127.0.0.1 to listen on; 0 takes a free one.
+            The port of 127.0.0.1 to listen on; 0 selects a free one.
         auth
             Whether IAM policies are enforced.
         record_calls
             Whether calls and IAM's decisions are recorded.
         wait_scale
-            Seconds that a state machine's waited second takes.
+            Real seconds per second that a state machine waits.
         longest_wait
-            Seconds that a Wait state takes at most, whatever the scale.
+            The maximum duration of a Wait state in real seconds, whatever the scale.
         idle_seconds
             How long a function's execution environment is kept while it is idle.
         detached
-            Whether it outlives this process; otherwise it ends with it, however that ends.
+            Whether the server continues after this process ends; otherwise, it ends with this process in any case.
         pace
             How long SageMaker's jobs and endpoints take, as :meth:`embedded_aws.sagemaker.pace.Pace.parse` reads it.
         faults
-            What goes wrong, as :mod:`embedded_aws.faults.spec` reads it.
+            The faults to inject, as :mod:`embedded_aws.faults.spec` reads them.
 
         Raises
         ------
         CloudError
-            If the port is busy, or the server ends or stays silent; nothing is left running.
+            If the port is in use, or the server ends or does not respond; nothing is left running.
         """
         directory = directory.resolve()
         running = cls.find(directory)
@@ -206,15 +206,15 @@ class Cloud:
         )
 
     def client(self, service: str, **options: Any) -> Any:
-        """Return a boto3 client with the administrator's credentials; ``options`` as boto3's own."""
-        with self._client_lock:  # boto3 sessions make clients one at a time
+        """Return a boto3 client with the administrator's credentials; boto3 documents ``options``."""
+        with self._client_lock:  # boto3 sessions are not thread-safe
             return self.session.client(
                 service,  # type: ignore[call-overload]
                 **{"endpoint_url": self.endpoint_url, "verify": str(self.ca_bundle), **options},
             )
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make any AWS client talk to this cloud."""
+        """Return the environment variables that make any AWS client use this cloud."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
@@ -223,20 +223,20 @@ class Cloud:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            # SageMaker prefixes some hosts (runtime.…), which an address can't carry.
+            # For some operations, SDKs prefix the host (runtime.…), which is impossible for an IP address.
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
             "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self._sdk_defaults),
         }
 
     def write_exports(self) -> Path:
-        """Write ``env``, to be sourced by a shell, into the directory and return its path."""
+        """Write the file ``env``, which a shell can source, into the directory, and return its path."""
         path = self.directory / "env"
         lines = [f"export {name}='{value}'" for name, value in self.environment().items()]
         write_private(path, ("\n".join(lines) + "\n").encode())
         return path
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Call one of the server's own routes (not AWS's), with and for JSON."""
+        """Send a JSON request to one of the server's own routes, and return the JSON response."""
         data = None if body is None else json.dumps(body).encode()
         with self._connection(timeout=30) as connection:
             headers = {"content-type": "application/json", "authorization": f"Bearer {self.admin_token}"}
@@ -248,10 +248,10 @@ class Cloud:
         return json.loads(content) if content else None
 
     def stop(self) -> None:
-        """Stop the server with all that it has started; a second call does nothing.
+        """Stop the server and every process that it has started; a second call does nothing.
 
-        Where ``EMBEDDED_AWS_RECORDS`` names a directory, what IAM has decided about the deployed stacks'
-        roles is put there first, for :mod:`embedded_aws.permissions`.
+        If ``EMBEDDED_AWS_RECORDS`` names a directory, IAM's decisions about the roles of the deployed stacks are first
+        written there, for :mod:`embedded_aws.permissions`.
         """
         records = os.environ.get(RECORDS_VARIABLE)
         if records and self._healthy(timeout=5):
@@ -271,7 +271,7 @@ class Cloud:
 
     def _await_health(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        # A try is short: where another server holds the port, it may never answer, while ours has ended.
+        # The timeout is short, because another server that uses the port may never respond after ours has ended.
         while not self._healthy(timeout=1.0):
             code = self._process.poll() if self._process else None
             if code == BUSY_DIRECTORY_EXIT:
@@ -315,9 +315,9 @@ class Cloud:
         return self.directory / "sagemaker.yaml"
 
     def _write_sdk_defaults(self) -> None:
-        """Write the SageMaker SDK's defaults file: without one it asks STS in AWS itself, wherever the endpoint is.
+        """Write the SageMaker SDK's defaults file, without which the SDK calls STS in AWS despite the endpoint.
 
-        It does so to name its bucket after the account, and to report its use.
+        The SDK calls STS to name its bucket after the account, and to report its use.
         """
         bucket = f"sagemaker-{self.region}-{self.account}"
         modules = {"Session": {"DefaultS3Bucket": bucket}, "TelemetryOptOut": True}
@@ -345,7 +345,7 @@ def _free_port() -> int:
 
 
 def _spawn(settings: ServerSettings, log: Path, *, detached: bool) -> subprocess.Popen[bytes]:
-    # AWS settings of the user's own must not reach the server, let alone the functions.
+    # The user's own AWS settings must reach neither the server nor the functions.
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_"))}
     variables[SETTINGS_VARIABLE] = settings.to_json()
     root = str(Path(__file__).resolve().parents[2])
@@ -359,7 +359,7 @@ def _spawn(settings: ServerSettings, log: Path, *, detached: bool) -> subprocess
             stdout=output,
             stderr=subprocess.STDOUT,
             env=variables,
-            start_new_session=True,  # Ctrl-C is for the caller, who then stops the server in order
+            start_new_session=True,  # Ctrl-C must not stop the server; the caller does that
         )
 
 
@@ -377,7 +377,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_pid(pid: int) -> None:
-    """Stop a server that another process has started."""
+    """Stop a server that another process started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

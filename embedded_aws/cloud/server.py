@@ -25,7 +25,7 @@ from embedded_aws.cloud.certificates import CA, CERTIFICATE, KEY
 from embedded_aws.permissions import DECISIONS
 
 SETTINGS_VARIABLE = "EMBEDDED_AWS_SETTINGS"
-LOCK = "server.lock"  # in the directory; the server holds it for as long as its process exists
+LOCK = "server.lock"  # in the directory; locked for as long as the server's process exists
 _TEMPORARY = ("tmp", "objects")  # directories that exist while the server runs: unpacked functions, S3's objects
 IDLE_SECONDS = 60.0  # Lambda keeps idle environments for some minutes, which AWS does not document
 BUSY_PORT_EXIT = 98  # EADDRINUSE
@@ -39,19 +39,19 @@ class ServerSettings:
     Attributes
     ----------
     directory
-        Where it keeps its files: certificates, unpacked functions, records.
+        The directory of its files: certificates, unpacked functions, records.
     port
         The port of 127.0.0.1 that it listens on.
     access_key, secret_key
         The administrator's credentials.
     admin_token
-        What requests of the routes that are not AWS's must present.
+        The token that requests for routes that are not part of AWS must present.
     auth
         Whether IAM policies are enforced.
     wait_scale
-        Seconds that a state machine's waited second takes.
+        Real seconds per second that a state machine waits.
     longest_wait
-        Seconds that a Wait state takes at most, whatever the scale.
+        The maximum duration of a Wait state in real seconds, whatever the scale.
     idle_seconds
         How long a function's execution environment is kept while it is idle.
     record_calls
@@ -75,14 +75,14 @@ class ServerSettings:
     sagemaker: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the settings as the environment variable carries them."""
+        """Return the settings as JSON, for the environment variable."""
         return json.dumps(asdict(self))
 
 
 def main() -> None:
-    """Serve until SIGTERM, or until standard input ends where it is a pipe from the owner."""
+    """Serve until SIGTERM or, if standard input is a pipe from the owner, until the pipe is closed."""
     settings = ServerSettings(**json.loads(os.environ.pop(SETTINGS_VARIABLE)))
-    os.umask(0o077)  # nothing that this process or its children write is for other users
+    os.umask(0o077)  # other users must not read files of this process and its children
     lock = _lock(Path(settings.directory))  # closing the file would release the lock
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +90,7 @@ def main() -> None:
         listener.bind(("127.0.0.1", settings.port))
     except OSError:
         sys.exit(BUSY_PORT_EXIT)
-    # From here on clients can connect; they are answered once the imports are done.
+    # Clients can connect from now on, and get a response once the imports are complete.
     listener.listen(512)
     _set_environment(settings)
     from embedded_aws.processes.client import ForkHost  # noqa: PLC0415  # after the environment is set
@@ -110,14 +110,14 @@ def main() -> None:
     lock.close()
     sys.stdout.flush()
     sys.stderr.flush()
-    # The threads of running executions need not end first.
+    # Exit without waiting for the threads of running executions.
     os._exit(code)
 
 
 def _lock(directory: Path) -> IO[str]:
     """Lock the directory until this process ends; exit if another server holds it."""
     lock = (directory / LOCK).open("a+")
-    deadline = time.monotonic() + 1.0  # pid_of_server holds the lock for a moment, too
+    deadline = time.monotonic() + 1.0  # pid_of_server also holds the lock for a moment
     while True:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,14 +207,14 @@ async def _serve(application: Any, listener: socket.socket, directory: Path) -> 
     config.accesslog = None
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=asyncio.Event().wait))
     stopping = asyncio.create_task(stop.wait())
-    # No graceful shutdown: idle connections would hold it up, and there is nothing to save.
+    # No graceful shutdown, because it would wait for idle connections and there is nothing to save.
     done, _ = await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if serving in done:
         serving.result()
 
 
 def _watch_owner(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stop when the process that started this one is gone: its end of our standard input then closes."""
+    """Stop when the process that started this one has ended, which closes the pipe at standard input."""
     if not _is_pipe(0):
         return
 

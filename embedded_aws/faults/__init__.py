@@ -1,1 +1,1 @@
-"""Faults to inject into the embedded AWS: what can be specified, and how each kind takes effect."""
+"""Faults to inject into the embedded AWS: their specification, and how each kind takes effect."""

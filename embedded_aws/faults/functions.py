@@ -1,10 +1,10 @@
-"""Faults of functions' processes: killed, out of time or out of memory, in the middle of what they do.
+"""Faults of functions' processes: the process is killed, times out or runs out of memory during an invocation.
 
-``lambda.<function>[@text]:kill[=calls][*times]``, likewise ``timeout`` and ``oom``: once the function has made
-so many calls to AWS (1 by default), and the last of them has been carried out, its process is killed
-before it gets the answer. ``timeout`` is reported as if the function's time were up, without waiting.
-``<function>`` is the end of its name: ``lambda.launch_training`` is ``census-segmentation-launch-training``; ``@text``
-is looked for in its name and its event.
+``lambda.<function>[@text]:kill[=calls][*times]``, and likewise ``timeout`` and ``oom``, kills the function's process
+after it has made ``calls`` calls to AWS (1 by default). The last call is carried out, but the function does not get the
+response. ``timeout`` is reported as if the function had reached its time limit, without waiting for it.
+``<function>`` is the end of the function's name: ``lambda.launch_training`` matches
+``census-segmentation-launch-training``. ``@text`` must occur in the function's name or event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Environment(Protocol):
 
     @property
     def app_id(self) -> str | None:
-        """Return what the process adds to the user agent of its requests; None while there is no process."""
+        """Return the id in the user agent of the process's requests, or None if there is no process."""
 
     def kill_process(self) -> None:
         """Kill the process, if there is one."""
@@ -38,7 +38,7 @@ class Environment(Protocol):
 
 @dataclass
 class Strike:
-    """A fault that waits for an invocation to have made its calls."""
+    """A fault that takes effect once an invocation has made a number of calls."""
 
     environment: Environment
     fault: Fault
@@ -47,7 +47,7 @@ class Strike:
 
 
 class FunctionFaults:
-    """Which invocations are to be struck, and when."""
+    """Selects the invocations to which a fault applies, and kills their processes in time."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -55,7 +55,7 @@ class FunctionFaults:
         self._lock = threading.Lock()
 
     def arm(self, environment: Environment, event: Any) -> Strike | None:
-        """Return the strike that an invocation which now begins is to suffer, if any."""
+        """Return the strike that applies to an invocation that is about to begin, if any."""
         invocation = f"{environment.func_name} {json.dumps(event, default=str)}"
         for target in _targets(environment.func_name):
             fault = self._faults.strike(target, invocation, *_KINDS)
@@ -67,7 +67,7 @@ class FunctionFaults:
         return None
 
     def disarm(self, strike: Strike) -> None:
-        """Forget a strike; one that had no occasion doesn't count."""
+        """Remove a strike at the end of its invocation; if it did not take effect, it does not count."""
         with self._lock:
             self._strikes.remove(strike)
         if not strike.struck:
@@ -76,7 +76,7 @@ class FunctionFaults:
                 strike.fault.left += 1
 
     def has_called(self, user_agent: str) -> None:
-        """Note that a call has been carried out, and kill its caller if that was the last it may make."""
+        """Count a call that was carried out, and kill the calling process if it was the last one allowed."""
         if not self._strikes or not (found := _APP_ID.search(user_agent)):
             return
         with self._lock:
@@ -89,7 +89,7 @@ class FunctionFaults:
 
 
 def _targets(function: str) -> Iterator[str]:
-    """Yield the targets that name a function: its name, and every end of it, with - or _."""
+    """Yield the targets that match a function: its name, and each part of it that follows a hyphen."""
     parts = function.split("-")
     for start in range(len(parts)):
         yield f"lambda.{'-'.join(parts[start:])}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from embedded_aws.faults.spec import Faults
 
-# The IAM actions of some S3 operations are named differently from the operation.
+# Some S3 operations have an IAM action of a different name.
 _OPERATION_OF_ACTION = {
     "ListBucket": "ListObjectsV2",
     "GetObjectVersion": "GetObject",
@@ -28,14 +28,14 @@ async def perform_with_faults(
     perform: Callable[[], Awaitable[Any]],
     break_connection: Callable[[], object],
 ) -> Any:
-    """Perform an operation, or what a fault makes of it, and return the response.
+    """Perform an operation, or apply a fault to it, and return the response.
 
     Parameters
     ----------
     name
         Bucket and key, separated by a slash.
     break_connection
-        Makes the connection close without the response that is returned.
+        Closes the connection, so that the returned response is not sent.
     """
     fault = faults.strike(f"s3.{operation}", name)
     if fault is None:
@@ -51,7 +51,7 @@ async def perform_with_faults(
 
 
 def operation_of(method: str, action: str) -> str:
-    """Return the name of the operation that has an HTTP method and an IAM action, such as ``ListObjectsV2``."""
+    """Return an operation's name, such as ``ListObjectsV2``, given its HTTP method and IAM action."""
     if method == "HEAD" and action in ("GetObject", "GetObjectVersion"):
         return "HeadObject"
     return _OPERATION_OF_ACTION.get(action, action)

@@ -1,10 +1,10 @@
-"""Faults to inject into the embedded SageMaker and S3, told in one line each.
+"""Faults to inject into the embedded AWS, each specified in one line.
 
 A fault reads `Target[@name]:fault[=value][*times]`, for example `CreateEndpoint@kmeans:throttle*3`. The target is an
 operation (`CreateTrainingJob`), an operation of S3 (`s3.PutObject`), the life of a resource (`TrainingJob`,
 `Endpoint`), a function's process (`lambda.prepare`), or a state of a state machine (`State.Publish`). `@name` limits it
-to resources whose name (S3: `bucket/key`) contains the text, in which `*` stands for any text; `*times` ends it after
-so many strikes (default: never).
+to resources whose name (S3: `bucket/key`) contains the text, in which `*` matches any text. With `*times`, the fault
+takes effect that many times; by default, without limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SPEC = re.compile(
     r":(?P<kind>[a-z_0-9]+)(=(?P<value>.*?))?(\*(?P<times>\d+))?"
 )
 
-# What may strike where, and whether the fault takes a value: yes, no or at will.
+# The kinds of faults of each type of target, and whether a kind takes a value: never, always or optionally.
 _NO, _YES, _MAY = "no", "yes", "may"
 OPERATION_FAULTS = {
     "throttle": _NO,  # ThrottlingException
@@ -32,7 +32,7 @@ OPERATION_FAULTS = {
     "quota": _YES,  # ResourceLimitExceeded when the request is for this instance type
     "unsupported": _YES,  # ValidationException "Unsupported instance type" when the request is for this type
     "reset": _NO,  # the connection breaks before the operation is done
-    "lost": _NO,  # the operation is done, then the connection breaks: its answer is lost
+    "lost": _NO,  # the operation is done, then the connection breaks before the response
     "slow": _YES,  # seconds before the operation is done
 }
 INVOCATION_FAULTS = {"model_error": _MAY, "not_ready": _NO}  # ModelError 424, ModelNotReadyException 429
@@ -42,16 +42,16 @@ LIFE_FAULTS = {
     "capacity": _MAY,  # ends Failed for lack of capacity; with a value, of that instance type only
     "stuck": _NO,  # stays InProgress or Creating while the fault is in force
     "stuck_deleting": _NO,  # an endpoint stays Deleting while the fault is in force
-    "slow": _YES,  # takes so many seconds more
-    "unlisted": _YES,  # an endpoint that lists do not show for so many seconds after its creation, but describes do
-    "quota": _YES,  # ResourceLimitExceeded above so many instances at a time, of a type: ml.m5.large/2; of any: 2
+    "slow": _YES,  # takes this many seconds longer
+    "unlisted": _YES,  # seconds after its creation for which List calls omit an endpoint; Describe calls return it
+    "quota": _YES,  # ResourceLimitExceeded above this number of instances, of one type (ml.m5.large/2) or of any (2)
 }
 SERVICE_FAULTS = {
-    "lag": _YES,  # seconds for which describes, lists and lookups do not see a new resource
+    "lag": _YES,  # seconds for which operations do not find a new resource
     "not_found": _YES,  # the code of the error for a missing resource: ValidationException or ResourceNotFound
 }
-STATE_FAULTS = {"slow": _YES}  # seconds that an execution is held in the state
-FUNCTION_FAULTS = {"kill": _MAY, "timeout": _MAY, "oom": _MAY}  # after so many calls to AWS
+STATE_FAULTS = {"slow": _YES}  # seconds for which an execution is delayed in the state
+FUNCTION_FAULTS = {"kill": _MAY, "timeout": _MAY, "oom": _MAY}  # after this number of calls to AWS
 LIVES = ("TrainingJob", "Endpoint")
 SERVICE = "SageMaker"
 _VALUES = {
@@ -67,12 +67,12 @@ _EXAMPLES = "CreateEndpoint:throttle*3, CreateTrainingJob@pca:quota=ml.c4.xlarge
 
 
 class FaultSpecError(ValueError):
-    """A fault that can't be understood; the message says what would be right."""
+    """The specification of a fault is invalid; the message says what is allowed."""
 
 
 @dataclass
 class Fault:
-    """One fault. `left` is how many strikes remain, None for no end."""
+    """One fault. `left` is how many more times it takes effect, or None if there is no limit."""
 
     target: str
     kind: str
@@ -82,11 +82,11 @@ class Fault:
     struck: int = 0
 
     def is_for(self, name: str) -> bool:
-        """Say whether it strikes a resource of that name."""
+        """Return whether the fault applies to a resource of this name."""
         return fnmatchcase(name, f"*{self.match}*")
 
     def is_same_as(self, other: Fault) -> bool:
-        """Say whether both do the same to the same resources, however often."""
+        """Return whether both faults have the same effect on the same resources, regardless of `times`."""
         return (self.target, self.kind, self.match, self.value) == (other.target, other.kind, other.match, other.value)
 
     @property
@@ -95,7 +95,7 @@ class Fault:
         return float(self.value)
 
     def to_json(self) -> dict[str, object]:
-        """Return what the control route shows."""
+        """Return the fault as the control route reports it."""
         return {
             "target": self.target,
             "match": self.match,
@@ -119,7 +119,7 @@ def parse(spec: str, operations: Iterable[str]) -> Fault:
     Raises
     ------
     FaultSpecError
-        When the spec is malformed, or names no such target or fault.
+        If the spec is malformed, or its target or kind does not exist.
     """
     found = _SPEC.fullmatch(spec.strip())
     if not found:
@@ -169,29 +169,29 @@ class Faults:
         self._faults: list[Fault] = []
 
     def replace(self, specs: Iterable[str]) -> None:
-        """Put these faults in force instead of the present ones; none when any is wrong."""
+        """Replace the faults in force; if one is invalid, change nothing."""
         self._faults = [parse(spec, self.operations) for spec in specs]
 
     def add(self, specs: Iterable[str]) -> None:
-        """Put these faults in force beside the present ones; none when any is wrong."""
+        """Add to the faults in force; if one is invalid, change nothing."""
         self._faults += [parse(spec, self.operations) for spec in specs]
 
     def remove(self, specs: Iterable[str]) -> None:
-        """Lift these faults, however often they have struck; none when any is wrong."""
+        """Remove these faults, regardless of their number of strikes; if one is invalid, change nothing."""
         lifted = [parse(spec, self.operations) for spec in specs]
         self._faults = [fault for fault in self._faults if not any(fault.is_same_as(each) for each in lifted)]
 
     def strike(self, target: str, name: str, *kinds: str, instance_types: Iterable[str] = ()) -> Fault | None:
-        """Return the first fault that strikes now, and count it.
+        """Return the first fault that applies, if any, and count the strike.
 
         Parameters
         ----------
         target, name
-            What is about to happen, to which resource.
+            The operation, life or state that is about to begin, and the name of the resource.
         kinds
-            Only faults of these kinds; none given: any kind.
+            The kinds of faults to consider; all if none is given.
         instance_types
-            What the request asks for: `quota`, `unsupported` and `capacity` with a value strike only these types.
+            The requested instance types; `quota`, `unsupported` and `capacity` with a value apply only to that type.
         """
         types = set(instance_types)
         for fault in self._faults:
@@ -208,7 +208,7 @@ class Faults:
         return None
 
     def quotas(self, target: str, name: str) -> Iterator[tuple[Fault, str, int]]:
-        """Yield the quotas that apply to a new resource: the fault, the instance type or nothing, the number."""
+        """Yield the quotas that apply to a new resource: fault, instance type (empty: all types), number."""
         for fault in self._faults:
             if fault.target == target and fault.kind == "quota" and fault.is_for(name):
                 instance_type, _, count = fault.value.rpartition("/")
@@ -219,10 +219,10 @@ class Faults:
         return {fault.value for fault in self._faults if (fault.target, fault.kind) == (target, "unsupported")}
 
     async def wait_until_lifted(self, fault: Fault) -> None:
-        """Return once a fault is no longer in force."""
+        """Wait until a fault is no longer in force."""
         while any(each is fault for each in self._faults):
             await asyncio.sleep(_LIFTED_POLL_SECONDS)
 
     def to_json(self) -> list[dict[str, object]]:
-        """Return the faults in force, with how often each struck."""
+        """Return the faults in force, each with its number of strikes."""
         return [fault.to_json() for fault in self._faults]

@@ -1,4 +1,4 @@
-"""Faults of state machines' states: an execution is held in a state."""
+"""Faults of state machines' states: an execution is delayed in a state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from embedded_aws.faults.spec import Faults
 
 
 def seconds_held(faults: Faults, state: str, execution: dict[str, Any]) -> float:
-    """Return how long an execution is held in a state that it has entered.
+    """Return for how many seconds an execution is delayed in a state that it has entered.
 
     The target of such a fault is ``State.<name>``; its ``@name`` must occur in the execution's ARN or input.
     """

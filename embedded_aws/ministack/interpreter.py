@@ -32,7 +32,7 @@ current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=No
 
 
 def seconds_held(state: str, execution: dict[str, Any]) -> float:
-    """Return how long an execution is held in a state that it has entered."""
+    """Return for how many seconds a fault delays an execution in a state; replaced by ``fault_points.connect``."""
     return 0.0
 
 

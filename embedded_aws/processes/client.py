@@ -1,4 +1,4 @@
-"""The processes that :mod:`embedded_aws.processes.server` forks, as their owner sees them."""
+"""Starts :mod:`embedded_aws.processes.server`, and controls the processes that it forks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = resource.getpagesize()
 
 
 class ForkHost:
-    """The process of :mod:`embedded_aws.processes.server`, as seen by its owner."""
+    """The process of :mod:`embedded_aws.processes.server`, which this starts and owns."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -29,7 +29,7 @@ class ForkHost:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "embedded_aws.processes.server"],
                 stdin=theirs.fileno(),
-                # One thread a process: there are more of them than cores when several runs overlap.
+                # One thread per process, because there are more processes than cores if several runs overlap.
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
 
@@ -46,12 +46,12 @@ class ForkHost:
         return EnvironmentProcess(ours, os.fdopen(reader, "rb"), memory_mb, variables)
 
     def start_worker(self, descriptor: int) -> None:
-        """Fork SageMaker's worker, which takes its orders from this socket, once the libraries are loaded.
+        """Fork SageMaker's worker, which reads its commands from this socket, once the libraries are loaded.
 
         Raises
         ------
         OSError
-            When the host has ended.
+            If the host has ended.
         """
         self._ask("worker", descriptor)
 
@@ -71,16 +71,16 @@ class ForkHost:
 
 
 class EnvironmentProcess:
-    """A forked execution environment with the face of :class:`subprocess.Popen` that ministack uses.
+    """A forked execution environment with the part of the interface of :class:`subprocess.Popen` that ministack uses.
 
     Parameters
     ----------
     owner
-        The socket on which the host tells the process's id and its end.
+        The socket on which the host reports the id and the exit status of the process.
     stdout
-        Everything the function writes.
+        The standard output and error of the function.
     memory_mb
-        The function's memory size; beyond it the process is killed, as on AWS.
+        The function's memory size; a process that uses more is killed, as on AWS.
     variables
         The process's environment variables.
     """
@@ -95,16 +95,16 @@ class EnvironmentProcess:
         self._lock = threading.Lock()
         self._peak_bytes = 0
         self.pid: int = json.loads(self._messages.readline() or b'{"pid": 0}')["pid"]
-        self._shared_bytes = self._anonymous_bytes()  # what it has of the host's, and didn't allocate
+        self._shared_bytes = self._anonymous_bytes()  # memory shared with the host, which the function did not allocate
 
     def poll(self) -> int | None:
-        """Return the exit code once the process has ended; kill it when it holds too much memory."""
+        """Return the exit code once the process has ended; kill the process if it uses too much memory."""
         if self.returncode is None and self._allocated_bytes() > self._memory_bytes:
             self.kill()
         return self._collect(0)
 
     def peak_mb(self) -> int:
-        """Return the most memory that it was seen to have allocated, without the libraries it was forked with."""
+        """Return the highest measured memory use in MiB, without the libraries that were loaded before the fork."""
         self._allocated_bytes()
         return -(-self._peak_bytes // 1024**2)
 
@@ -116,18 +116,18 @@ class EnvironmentProcess:
         return code
 
     def kill(self) -> None:
-        """Kill the environment with everything that it has started."""
+        """Kill the environment and every process that it has started."""
         if self.returncode is None and self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    terminate = kill  # AWS doesn't ask an environment without extensions either
+    terminate = kill  # AWS sends no SIGTERM to an environment without extensions either
 
     def _collect(self, timeout: float | None) -> int | None:
         with self._lock:
             if self.returncode is None and select.select([self._owner], [], [], timeout)[0]:
                 line = self._messages.readline()
-                # No message means that the host is gone, and with it all its children.
+                # The host ended without a message, so the kernel has killed its children.
                 status = json.loads(line)["status"] if line else signal.SIGKILL.value
                 self.returncode = os.waitstatus_to_exitcode(status)
                 self._messages.close()
@@ -140,7 +140,7 @@ class EnvironmentProcess:
         return allocated
 
     def _anonymous_bytes(self) -> int:
-        """Return the anonymous memory that the process holds, that of the host included."""
+        """Return the anonymous memory of the process, including memory shared with the host."""
         try:
             resident, shared = Path(f"/proc/{self.pid}/statm").read_text().split()[1:3]
         except (OSError, ValueError):  # ended, or not Linux

@@ -1,4 +1,4 @@
-"""Tells which user's process is at the other end of a local TCP connection."""
+"""Finds out which user's process is at the other end of a local TCP connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOCAL, _REMOTE, _USER = 1, 2, 7  # columns, from 0 (https://docs.kernel.org/net
 def is_of_this_user(connection: socket.socket) -> bool:
     """Return whether a connection over IPv4's loopback interface comes from a process of this process's user.
 
-    Where the operating system has no list of connections (it is Linux that has one), every process is accepted.
+    Only Linux has the list of connections that this reads; on other systems, every process is accepted.
     """
     if not _CONNECTIONS.exists():
         return True

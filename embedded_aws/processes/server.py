@@ -1,19 +1,18 @@
-"""A process with the large libraries loaded, which forks functions' environments and SageMaker's worker.
+"""The process host: loads the large libraries, and forks functions' environments and SageMaker's worker.
 
-A cold start on AWS costs a second of somebody else's processor; a dozen of them on two local cores
-would take longer than the run. Loading numpy and its kin once, and forking, makes a cold start
-take milliseconds, while the function itself is still run by AWS's own runtime client
-(``awslambdaric``) in a process of its own, with its own environment variables and credentials.
+A cold start takes about a second of processor time, so a dozen of them on two cores would take longer than the run.
+Because the host loads libraries such as numpy once, a forked process starts in milliseconds. AWS's own runtime client
+(``awslambdaric``) still runs each function in a separate process, with its own environment variables and credentials.
 
-The host is started by :mod:`embedded_aws.processes.client` with one socket, its standard input. Each datagram on it
-asks for one process:
+:mod:`embedded_aws.processes.client` starts the host with a socket as its standard input. Each datagram on this socket
+requests one process:
 
 ``environment``
-    carries two descriptors: a socket to talk to the environment's owner, and the pipe that takes
-    its output. On the first of them the owner sends the environment's variables; the host answers
-    ``{"pid": …}`` at once and ``{"status": …}`` (a wait status) when it has ended.
+    has two descriptors: a socket to the environment's owner, and the pipe for its output. On this socket, the owner
+    sends the environment's variables, and the host sends ``{"pid": …}`` at once and ``{"status": …}`` (a wait status)
+    when the process has ended.
 ``worker``
-    carries the control socket of :mod:`embedded_aws.sagemaker.worker`.
+    has the descriptor of the control socket of :mod:`embedded_aws.sagemaker.worker`.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def main() -> None:
     to_load.insert(1, _share_service_models)
     try:
         while True:
-            # Requests come first: the next library is loaded only while nobody waits.
+            # Requests have priority: the next library is loaded only if no request is waiting.
             ready, _, _ = select.select([control.fileno(), wake_reader], [], [], 0 if to_load else None)
             if wake_reader in ready:
                 os.read(wake_reader, 4096)
@@ -86,15 +85,15 @@ def main() -> None:
                 kind, descriptors, _, _ = socket.recv_fds(control, 16, 2)
                 if kind == b"environment":
                     _start_environment(descriptors, children, control)
-                elif kind == b"worker":  # it can wait until there is something to share
+                elif kind == b"worker":  # started after the libraries, to share them
                     to_load.append(partial(_start_worker, descriptors[0], children, control))
                 else:
                     return
             elif to_load and not ready:
-                with contextlib.suppress(ImportError):  # the function that needs it will say so itself
+                with contextlib.suppress(ImportError):  # a function that needs the library reports the error
                     to_load.pop(0)()
                 gc.collect()
-                gc.freeze()  # the collector then leaves the pages that the environments share alone
+                gc.freeze()  # so that the collector does not write to the shared pages
     finally:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
@@ -105,7 +104,7 @@ def main() -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies (Linux; elsewhere the socket's end does)."""
+    """Let the kernel kill this process when its parent ends (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -122,7 +121,7 @@ class _Hidden(importlib.abc.MetaPathFinder):
 
 
 def _hide(package: str) -> None:
-    """Let nothing import a package from now on, even if it is loaded."""
+    """Make every further import of a package fail, even if the package is already loaded."""
     _forget(package)
     sys.meta_path.insert(0, _Hidden(package))
 
@@ -133,9 +132,9 @@ def _forget(package: str) -> None:
 
 
 def _look_like_lambda() -> None:
-    """Let functions import their own deployment package, never this checkout nor what no layer has.
+    """Prevent functions from importing modules of this checkout, or pandas, which no layer has.
 
-    Hiding pandas also saves scikit-learn from loading it.
+    Hiding pandas also prevents scikit-learn from loading it.
     """
     sys.path[:] = [entry for entry in sys.path if entry not in ("", _ROOT)]
     _hide("pandas")
@@ -143,7 +142,7 @@ def _look_like_lambda() -> None:
 
 
 def _share_service_models() -> None:
-    """Parse the descriptions of the services that functions use once, for all environments."""
+    """Parse botocore's models of the services that functions use once, for all environments."""
     from botocore import loaders, session  # noqa: PLC0415
 
     parse = functools.cache(loaders.JSONFileLoader().load_file)
@@ -189,7 +188,7 @@ def _start_worker(descriptor: int, children: dict[int, socket.socket], control: 
 
 
 def _fork(run: Callable[[], None], children: dict[int, socket.socket], control: socket.socket) -> int:
-    """Fork a process that has none of the host's sockets and signal handlers, runs `run`, and ends; return its id."""
+    """Fork a process without the host's sockets and signal handlers that calls `run` and ends; return its id."""
     if pid := os.fork():
         return pid
     status = 1
@@ -231,14 +230,14 @@ def _be_environment(owner: socket.socket, output: int) -> None:
 def _run_function(variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
-    _hide("sklearn")  # loaded for the twin of k-means
+    _hide("sklearn")  # loaded only for the embedded k-means; no layer has it
     root = variables["LAMBDA_TASK_ROOT"]
     os.chdir(root)
     sys.path.insert(0, root)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     sys.argv = ["bootstrap", variables["_HANDLER"]]
-    # Not preloaded: it reads the Runtime API's address from the environment when it is loaded.
+    # Not preloaded, because it reads the address of the Runtime API from the environment when it is imported.
     importlib.import_module("awslambdaric.__main__").main(sys.argv)
 
 
