@@ -1,1 +1,1 @@
-"""SageMaker as the embedded AWS has it: the control plane, the runtime and twins of the built-in PCA and k-means."""
+"""The embedded AWS's SageMaker: control plane, runtime, and reimplementations of the built-in PCA and k-means."""

@@ -1,4 +1,4 @@
-"""Counts the calls of SageMaker operations, and how they ended."""
+"""Counts the calls of SageMaker operations by outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a training job's input channels from S3, shard by shard and never a whole object at once."""
+"""Reads a training job's input channels from S3 in chunks, without holding a whole object in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Channel:
     Raises
     ------
     TrainingError
-        When the channel's type is one the algorithms refuse, or its objects can't be listed or are none.
+        If the algorithms do not accept the channel's type, or its objects cannot be listed, or there are none.
     """
 
     def __init__(self, config: dict[str, Any], bucket: Bucket, hosts: int) -> None:
@@ -57,14 +57,14 @@ class Channel:
         self.keys = self._find(source)
 
     def of_host(self, host: int) -> Iterator[Rows]:
-        """Yield the rows that one host sees, as n x features matrices.
+        """Yield the rows that one host reads, as n x features matrices.
 
-        Of replicated data only the first host counts, so that more instances give the same model.
+        Replicated data is read only by the first host, so that further instances do not change the model.
 
         Raises
         ------
         TrainingError
-            When an object can't be read or parsed.
+            If an object cannot be read or parsed.
         """
         keys = self.keys[host :: self.hosts] if self._sharded else self.keys if host == 0 else []
         for key in keys:
@@ -158,8 +158,8 @@ def _decode(data: bytes, content: str) -> Rows:
 def whole_records(data: bytes) -> int:
     """Return how many leading bytes of recordIO are complete records.
 
-    Records of one file mostly have one length: where the first record's length leads to its likes all the way, they
-    are counted at once, else one by one.
+    The records of a file usually have the same length. If every record of that length has the header of the first one,
+    they are counted together, otherwise one by one.
     """
     if len(data) < _HEAD:
         return 0
@@ -186,7 +186,7 @@ def read_csv(data: bytes) -> npt.NDArray[np.float32]:
     Raises
     ------
     ValueError
-        When a row has another width than the first, or a cell is no number; the message names the row.
+        If the rows have different numbers of cells, or a cell is not a number.
     """
     lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     if not lines:

@@ -15,7 +15,7 @@ _BATCH = 1000
 
 
 class ContainerLog:
-    """Lines of one stream. A role that may not write logs loses them and runs on, as on SageMaker."""
+    """Lines of one stream. If the role does not allow writing logs, the lines are lost, as on SageMaker."""
 
     def __init__(self, connection: Connection, group: str, stream: str) -> None:
         self._connection = connection
@@ -25,16 +25,16 @@ class ContainerLog:
         self._client: Any = None
 
     def line(self, text: str) -> None:
-        """Add a line as the containers write it, with its time and level."""
+        """Add a line in the format of SageMaker's containers, with time and level."""
         stamp = time.strftime("%m/%d/%Y %H:%M:%S", time.gmtime())
         self.raw(f"[{stamp} INFO 139627779917632] {text}")
 
     def raw(self, text: str) -> None:
-        """Add a line as it is."""
+        """Add a line unchanged."""
         self._events.append({"timestamp": int(time.time() * 1000), "message": text})
 
     def flush(self) -> None:
-        """Send what was added since the last time."""
+        """Send the lines that were added since the last call."""
         events, self._events = self._events, []
         try:
             if self._client is None:
@@ -60,7 +60,7 @@ class ContainerLog:
 
 
 def put_metrics(connection: Connection, host: str, metrics: list[dict[str, Any]]) -> None:
-    """Publish a training job's metrics to CloudWatch under the role; refused, they are lost and the job runs on."""
+    """Publish a training job's metrics to CloudWatch under the role; if it does not allow this, they are lost."""
     data = [
         {
             "MetricName": metric["MetricName"],

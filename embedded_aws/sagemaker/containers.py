@@ -1,7 +1,7 @@
-"""Starts and talks to the processes in which training jobs and endpoints run, as on SageMaker each in its own.
+"""Starts containers, the processes in which training jobs and endpoints run, and exchanges messages with them.
 
-A warm parent process has imported numpy, scikit-learn and botocore and forks one child a container, so that a container
-starts in milliseconds, its memory is its own, and stopping it is killing it. The server's event loop only waits.
+A worker process that has imported numpy, scikit-learn and botocore forks one process per container. A container
+therefore starts in milliseconds, has its own memory, and can be stopped by killing it. The server only waits for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Task = TrainingTask | HostingTask
 
 
 class ContainerDiedError(Exception):
-    """The container's process ended without an answer."""
+    """The container's process ended without a response."""
 
 
 class Container:
@@ -40,7 +40,7 @@ class Container:
         self._pid: int | None = None
 
     async def start(self, task: Task) -> None:
-        """Hand the container what to do; it answers with its process id first."""
+        """Send the container its task, and wait until it has sent its process id."""
         await self._send(task)
         self._pid = (await self.receive())[1]
 
@@ -50,7 +50,7 @@ class Container:
         Raises
         ------
         ContainerDiedError
-            When the process has ended.
+            If the process has ended.
         """
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
@@ -60,20 +60,20 @@ class Container:
         return message
 
     async def ask(self, request: Any, seconds: float) -> tuple[Any, ...]:
-        """Send a request and wait for its answer; one at a time, as a container has one worker.
+        """Send a request and wait for the response; a container handles one request at a time.
 
         Parameters
         ----------
         request
-            What the container reads.
+            The message to send.
         seconds
-            How long it may take, once it is its turn. A container that takes longer is ended: its late answer would
-            be taken for that of the next request.
+            The time limit, which begins when the request is sent. A container that exceeds it is killed, because its
+            late response would be taken as the response to the next request.
 
         Raises
         ------
         ContainerDiedError
-            When the process has ended, or is ended now.
+            If the process has ended or was killed because of the time limit.
         """
         async with self._turn:
             try:
@@ -93,7 +93,7 @@ class Container:
             raise ContainerDiedError("the container's process has ended") from ended
 
     def kill(self) -> None:
-        """End the process at once; no-op when it has ended."""
+        """Kill the process; do nothing if it has already ended."""
         self._writer.close()
         if self._pid is not None:
             try:
@@ -104,12 +104,12 @@ class Container:
 
 
 class ContainerHost:
-    """Has containers forked by the warm process (`embedded_aws.sagemaker.worker`).
+    """Starts containers by means of the worker process (:mod:`embedded_aws.sagemaker.worker`).
 
     Parameters
     ----------
     start_worker
-        Starts that process, given the descriptor of its control socket.
+        Starts the worker process, given the descriptor of its control socket.
     """
 
     def __init__(self, start_worker: Callable[[int], None]) -> None:
@@ -117,7 +117,7 @@ class ContainerHost:
         self._control: socket.socket | None = None
 
     def warm_up(self) -> socket.socket:
-        """Start the warm process unless it has been, and return its control socket; what is sent there waits for it."""
+        """Start the worker process if it is not running, and return its control socket, which can be used at once."""
         if self._control is None:
             ours, theirs = socket.socketpair()
             with theirs:
@@ -131,14 +131,14 @@ class ContainerHost:
         Raises
         ------
         ContainerDiedError
-            When the warm process, or the container at once, has ended.
+            If the worker process has ended, or the container ended on start.
         """
         ours, theirs = socket.socketpair()
         try:
             socket.send_fds(self.warm_up(), [b"f"], [theirs.fileno()])
         except OSError:
             ours.close()
-            self._control = None  # the next launch starts another
+            self._control = None  # the next launch starts a new worker process
             raise ContainerDiedError("the process that starts containers has ended") from None
         finally:
             theirs.close()

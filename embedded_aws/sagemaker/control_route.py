@@ -1,7 +1,7 @@
-"""Answers the requests that inspect and control the embedded SageMaker; they are not part of AWS.
+"""The routes that inspect and control the embedded SageMaker; they are not part of AWS.
 
-``GET|PUT|POST|DELETE /_embedded/faults`` (PUT replaces the faults in force by a JSON list of fault specs, POST adds
-to them, DELETE lifts those of a list, or without a body all) and ``GET|DELETE /_embedded/operations``.
+``GET|PUT|POST|DELETE /_embedded/faults``: PUT replaces the faults in force with a JSON list of fault specs, POST adds
+to them, and DELETE removes those of a list or, without a body, all. ``GET|DELETE /_embedded/operations``: call counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What training jobs and hosting share."""
+"""The objects and checks that training jobs and endpoints share."""
 
 from __future__ import annotations
 

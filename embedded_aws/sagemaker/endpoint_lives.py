@@ -16,7 +16,7 @@ _CAPACITY_REASON = "Unable to provision requested ML compute capacity due to Ins
 
 
 class EndpointLives:
-    """The running containers of all endpoints, and what changes them."""
+    """Starts, replaces and ends the containers of all endpoints."""
 
     def __init__(self, shared: Dependencies) -> None:
         self._state = shared.state
@@ -40,7 +40,7 @@ class EndpointLives:
         """Bring a new endpoint into service, or fail it."""
         failure = await self._start(endpoint, config, variants)
         if self._has_lost_its_parts(endpoint):
-            # amazon-sagemaker-examples#3432: it stays in Creating for about an hour, and cannot be deleted meanwhile.
+            # amazon-sagemaker-examples#3432: the endpoint stays Creating for about an hour, and cannot be deleted.
             await asyncio.sleep(_STUCK_SECONDS * self._pace.time_scale)
             failure = "The endpoint configuration or the model was deleted while the endpoint was being created."
         endpoint.failure = failure
@@ -59,7 +59,7 @@ class EndpointLives:
         old = {variant.name: self._serving[endpoint.arn, variant.name] for variant in endpoint.variants}
         failure = await self._start(endpoint, config, variants, least=self._pace.updating)
         if failure:
-            # As SageMaker rolls back: the old variants go on serving, and the endpoint tells why.
+            # SageMaker rolls back: the old variants continue to serve, and the endpoint reports the reason.
             for name, container in old.items():
                 self._serving[endpoint.arn, name] = container
             endpoint.failure = failure
@@ -93,7 +93,7 @@ class EndpointLives:
     async def _start(
         self, endpoint: Endpoint, config: Resource, variants: list[Variant], least: float | None = None
     ) -> str:
-        """Start the variants' containers at the pace; return why it failed, or nothing."""
+        """Start the variants' containers at the pace; return the reason if this fails, else an empty string."""
         pace = max(self._pace.hosting(variant.algorithm) for variant in variants) if least is None else least
         if slow := self._faults.strike("Endpoint", endpoint.name, "slow"):
             pace += slow.seconds

@@ -1,4 +1,4 @@
-"""The errors SageMaker answers, in the form its two APIs put them on the wire."""
+"""Renders SageMaker's responses and errors in the formats of its two APIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _JSON = "application/x-amz-json-1.1"
 
 @dataclass
 class AwsError(Exception):
-    """An error answer: code, message, HTTP status and further members of its body."""
+    """An error response: code, message, HTTP status and further members of its body."""
 
     code: str
     message: str
@@ -23,16 +23,16 @@ class AwsError(Exception):
         return f"{self.code}: {self.message}"
 
     def to_control_plane(self) -> Response:
-        """Render for the control plane (JSON 1.1): the code is `__type`."""
-        # SageMaker's own modelled exceptions spell the member `Message`, the common ones `message`.
+        """Return the response of the control plane (JSON 1.1), which has the code as `__type`."""
+        # The member is called `Message` in exceptions that SageMaker's model defines, `message` in common exceptions.
         member = "Message" if self.code in _MODELLED else "message"
         body = {"__type": self.code, member: self.message, **self.members}
         return self.status, {"Content-Type": _JSON, "x-amzn-errortype": self.code}, json.dumps(body).encode()
 
     def to_runtime(self) -> Response:
-        """Render for the runtime (REST JSON): the code is a header."""
+        """Return the response of the runtime (REST JSON), which has the code in a header."""
         body = {"Message": self.message, **self.members}
-        # A lower-case name keeps the gateway from rewriting the type to the control plane's.
+        # Because of the lower-case name, the gateway does not replace the type with that of the control plane.
         headers = {"content-type": "application/json", "x-amzn-errortype": self.code}
         return self.status, headers, json.dumps(body).encode()
 
@@ -46,7 +46,7 @@ def validation(message: str) -> AwsError:
 
 
 def access_denied(message: str) -> AwsError:
-    """Return an AccessDeniedException, which SageMaker answers with status 400."""
+    """Return an AccessDeniedException, for which SageMaker responds with status 400."""
     return AwsError("AccessDeniedException", message)
 
 
@@ -62,11 +62,11 @@ def limit_exceeded(instance_type: str, usage: str, count: int, limit: int = 0, u
 
 
 def unknown_operation() -> Response:
-    """Render the answer to an operation that the service does not have."""
+    """Return the response to an operation that the service does not have."""
     body = json.dumps({"__type": "UnknownOperationException"}).encode()
     return 400, {"Content-Type": _JSON, "x-amzn-errortype": "UnknownOperationException"}, body
 
 
 def success(body: dict[str, object] | None) -> Response:
-    """Render a control plane answer; an operation without output answers an empty body."""
+    """Return a successful response of the control plane; without output, its body is empty."""
     return 200, {"Content-Type": _JSON}, b"" if body is None else json.dumps(body).encode()

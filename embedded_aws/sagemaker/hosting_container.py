@@ -1,4 +1,4 @@
-"""What happens inside an endpoint's container: load the model from S3 under the role, then answer requests."""
+"""Runs inside an endpoint's container: loads the model from S3 under the role, then responds to requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Channel(Protocol):
         """Wait for a request."""
 
     def send(self, *message: Any) -> None:
-        """Send an answer."""
+        """Send a message."""
 
 
 def _stream(host: HostingTask) -> str:
@@ -26,15 +26,15 @@ def _stream(host: HostingTask) -> str:
 
 
 def run(host: HostingTask, channel: Channel) -> None:
-    """Load the model, then answer until the endpoint is deleted.
+    """Load the model, then respond to requests until the endpoint is deleted.
 
     Parameters
     ----------
     host
-        Which model to serve, as whom.
+        The model to serve, and the connection under the role.
     channel
-        Gets `("ready",)` or `("failed", reason)`. Each request is (content type, accept, body); each answer is
-        `("answer", content type, body)` or `("refused", status, message)`.
+        Receives `("ready",)` or `("failed", reason, from_s3)`. Each request is (content type, accept, body); each
+        response is `("answer", content type, body)` or `("refused", status, message)`.
     """
     log = ContainerLog(host.connection, endpoint_log_group(host.endpoint), _stream(host))
     try:

@@ -1,4 +1,4 @@
-"""How the built-in containers read requests and write answers: every content type by every accept type."""
+"""Reads requests and writes responses as the built-in containers do, for every content type and accept type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CSV = "text/csv"
 
 
 class RequestRefusedError(Exception):
-    """The container refuses a request; `status` is its HTTP status."""
+    """The container refuses a request; `status` is the HTTP status of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,12 +33,12 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: how many features it takes, and what it computes of a batch of rows."""
+    """A loaded model: its number of features, and the function that it computes for a batch of rows."""
 
     features: int
     predict: Callable[[Rows], Mapping[str, npt.NDArray[np.floating]]]
     list_name: str
-    """The member of a JSON answer that lists the rows' answers."""
+    """The member of a JSON response that lists the results of the rows."""
 
 
 def load_model(algorithm: str, artifact: bytes) -> Model:
@@ -54,7 +54,7 @@ def load_model(algorithm: str, artifact: bytes) -> Model:
     Raises
     ------
     ValueError
-        When the archive or the arrays in it are not what the algorithm writes.
+        If the archive or the arrays in it are not in the form that the algorithm writes.
     """
     arrays = artifacts.parameters(artifact)
     if algorithm == "kmeans":
@@ -73,7 +73,7 @@ def load_model(algorithm: str, artifact: bytes) -> Model:
     if not isinstance(arrays, dict) or not {"mean", "v"} <= arrays.keys():
         raise ValueError("a PCA artifact holds arrays named s, v and mean")
     mean, vectors = arrays["mean"].reshape(1, -1), arrays["v"]
-    # (x - mean) · v with the mean's part taken out of the loop, in float64 to keep float32 exact in the answer.
+    # (x - mean) · v, with mean · v computed once, in float64 so that the result is exact to float32.
     vectors64, offset = vectors.astype(np.float64), mean.astype(np.float64) @ vectors.astype(np.float64)
     return Model(
         len(vectors), lambda rows: {"projection": (rows @ vectors64 - offset).astype(np.float32)}, "projections"
@@ -81,27 +81,27 @@ def load_model(algorithm: str, artifact: bytes) -> Model:
 
 
 def answer(model: Model, content_type: str, accept: str, body: bytes) -> tuple[str, bytes]:
-    """Answer one request.
+    """Return the response to a request.
 
     Parameters
     ----------
     model
-        From `load_model`.
+        The result of :func:`load_model`.
     content_type, accept
-        The request's headers; an empty Accept or `*/*` gets JSON.
+        The request's headers; an empty Accept or `*/*` selects JSON.
     body
-        Rows in the content type's form.
+        Rows in the format of the content type.
 
     Returns
     -------
     tuple
-        The answer's content type and body.
+        The content type and body of the response.
 
     Raises
     ------
     RequestRefusedError
-        415 for a content type, 406 for an accept type that the containers don't know; 400 for a body that can't be
-        read, is empty, has another width than the model, or values that are no numbers.
+        Status 415 or 406 if the containers do not support the content type or the accept type; 400 if the body cannot
+        be parsed, is empty, has the wrong number of features, or has values that are not finite numbers.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _READERS:
@@ -136,7 +136,7 @@ def _rows(model: Model, kind: str, body: bytes) -> Rows:
 
 
 def _features(record: Any) -> Any:
-    """Take the features out of `{"features": […]}` or `{"data": {"features": {"values": […]}}}`."""
+    """Return the features of `{"features": […]}` or `{"data": {"features": {"values": […]}}}`."""
     if "data" in record:
         return record["data"]["features"]["values"]
     return record["features"]

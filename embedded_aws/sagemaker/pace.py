@@ -1,11 +1,11 @@
-"""How long the embedded SageMaker takes: jobs and endpoints at a configurable pace."""
+"""The durations of training jobs and endpoint changes in the embedded SageMaker."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 
-# What the recorded run of 2019-03-08 took, in seconds of wall time.
+# Durations of the recorded run of 2019-03-08, in seconds.
 _RECORDED_TRAINING = 191.0
 _RECORDED_PCA_HOSTING = 375.0
 _RECORDED_KMEANS_HOSTING = 440.0
@@ -13,10 +13,10 @@ _RECORDED_KMEANS_HOSTING = 440.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that each thing takes here, whatever it computes.
+    """The least seconds that each operation takes, regardless of its computation.
 
-    A training job that computes longer than its pace takes what it computes. `time_scale` is how many seconds here
-    stand for one second of SageMaker: it shrinks a job's `MaxRuntimeInSeconds` and nothing else.
+    A training job whose computation takes longer takes as long as its computation. `time_scale` is the number of
+    seconds that represent one second on SageMaker, by which time limits such as `MaxRuntimeInSeconds` are multiplied.
     """
 
     pca_training: float = 0.3
@@ -50,12 +50,12 @@ class Pace:
         ----------
         text
             Empty (the fast default), `recorded*0.01`, or `name=seconds` pairs separated by commas. The names are this
-            class's fields, and `training`, `hosting` for both algorithms at once.
+            class's fields, and `training` and `hosting`, which apply to both algorithms.
 
         Raises
         ------
         ValueError
-            When the text is none of these; the message says what is allowed.
+            If the text has another form; the message says what is allowed.
         """
         text = text.strip()
         if not text:
@@ -77,15 +77,15 @@ class Pace:
         return cls(**values)
 
     def to_text(self) -> str:
-        """Return the line that `parse` reads back."""
+        """Return the pace in the form that :meth:`parse` reads."""
         return ",".join(f"{name}={value!r}" for name, value in dataclasses.asdict(self).items())
 
     def training(self, algorithm: str) -> float:
-        """Return a training job's seconds from creation to completion."""
+        """Return the seconds from a training job's creation to its completion."""
         return self.kmeans_training if algorithm == "kmeans" else self.pca_training
 
     def hosting(self, algorithm: str) -> float:
-        """Return an endpoint's seconds from creation to InService."""
+        """Return the seconds from an endpoint's creation until it is InService."""
         return self.kmeans_hosting if algorithm == "kmeans" else self.pca_hosting
 
 

@@ -1,4 +1,4 @@
-"""What the embedded SageMaker needs from the embedded AWS that it is part of."""
+"""The interface through which the embedded SageMaker uses the rest of the embedded AWS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Platform(Protocol):
     """Authorization, credentials and connections; :mod:`embedded_aws.ministack.sagemaker` implements it."""
 
     endpoint_url: str
-    """Where containers reach AWS."""
+    """The endpoint of AWS that containers use."""
     ca_bundle: str | None
     """The certificate authorities that containers trust."""
 
@@ -41,13 +41,13 @@ class Platform(Protocol):
         """Return the environment variables with the credentials of a role's session for a job or an endpoint."""
 
     def role_denial(self, role_arn: str, action: str, resource_arn: str) -> str:
-        """Return why IAM does not allow the role an action; nothing if it does."""
+        """Return the reason if IAM does not allow the role an action, else an empty string."""
 
     def key_arn(self, key: str) -> str:
-        """Return the ARN of a customer's KMS key that is given by id, ARN or alias; nothing if there is none."""
+        """Return the ARN of a customer's KMS key, given its id, ARN or alias; an empty string if there is none."""
 
     def missing_in_vpc(self, subnet_ids: list[str], security_group_ids: list[str]) -> str:
-        """Say which subnet or security group does not exist; nothing if all do."""
+        """Return which subnet or security group does not exist; an empty string if all exist."""
 
     def break_connection(self, headers: dict[str, str]) -> None:
         """Close the current request's connection without a response."""

@@ -36,7 +36,7 @@ _NETWORK_INTERFACE_OPERATIONS = (
 
 @dataclass(frozen=True)
 class Request:
-    """A validated request. ``caller`` is the access key id that signed it."""
+    """A validated request. ``caller`` is the id of the access key that signed it."""
 
     operation: str
     params: dict[str, Any]

@@ -1,6 +1,6 @@
 """AWS clients under the execution role, for use inside a container.
 
-They speak to the gateway over HTTPS like anyone else's, so the role's policies decide.
+They call the gateway over HTTPS as other clients do, so the role's policies apply.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONFIG = Config(
 
 
 class S3Error(Exception):
-    """A refused or failed S3 call, worded as SageMaker does: `AccessDenied (403): …`."""
+    """A call of S3 was refused or failed; the message has SageMaker's wording: `AccessDenied (403): …`."""
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +48,7 @@ def warm_up() -> None:
 
 @dataclass(frozen=True)
 class Connection:
-    """How a container reaches AWS, and as whom. `credentials` holds the three AWS_* variables of the role's session."""
+    """A container's endpoint and credentials. `credentials` has the three AWS_* variables of the role's session."""
 
     endpoint_url: str
     ca_bundle: str | None
@@ -56,7 +56,7 @@ class Connection:
     credentials: dict[str, str]
 
     def client(self, service: str) -> Any:
-        """Return a client under the role."""
+        """Return a client with the role's credentials."""
         return _session().create_client(
             service,
             self.region,
@@ -70,7 +70,7 @@ class Connection:
 
 
 class Bucket:
-    """S3 under the role."""
+    """Access to S3 with the role's credentials."""
 
     def __init__(self, connection: Connection) -> None:
         self._s3 = connection.client("s3")
@@ -118,7 +118,7 @@ class Bucket:
             raise S3Error(_reason(error)) from error
 
     def write(self, uri: str, content: bytes, kms_key: str | None) -> None:
-        """Write an object, encrypted with a customer key where one is given.
+        """Write an object, encrypted with a customer key if one is given.
 
         Raises
         ------

@@ -26,7 +26,7 @@ def endpoint_of(path: str) -> str | None:
 
 
 class Runtime:
-    """Answers invocations from the endpoints' containers."""
+    """Responds to invocations by means of the endpoints' containers."""
 
     def __init__(self, state: State, faults: Faults, lives: EndpointLives) -> None:
         self._state = state
@@ -34,13 +34,13 @@ class Runtime:
         self._lives = lives
 
     async def invoke(self, scope: Scope, name: str, headers: dict[str, str], body: bytes) -> Response:
-        """Answer InvokeEndpoint.
+        """Return the response to InvokeEndpoint.
 
         Raises
         ------
         AwsError
-            ValidationError for an endpoint or variant that does not serve, or a body over 6 MB; ModelError for what
-            the container refuses or fails at; ModelNotReadyException by fault only.
+            ValidationError if the endpoint or variant is not in service or the body exceeds 6 MB; ModelError if the
+            container refuses the request or fails; ModelNotReadyException only if it is injected as a fault.
         """
         endpoint = self._state.region(scope).endpoints.get(name)
         if endpoint is None or endpoint.status not in _SERVING:
@@ -62,7 +62,7 @@ class Runtime:
         if len(content) > MAX_BODY_BYTES:
             message = f"the response of {len(content)} bytes exceeds {MAX_BODY_BYTES} bytes"
             raise _model_error(endpoint, 500, message)
-        # A lower-case name keeps the gateway from rewriting the type to the control plane's.
+        # Because of the lower-case name, the gateway does not replace the type with that of the control plane.
         answered = {"content-type": form, "x-Amzn-Invoked-Production-Variant": variant.name}
         if attributes := headers.get("x-amzn-sagemaker-custom-attributes"):
             answered["X-Amzn-SageMaker-Custom-Attributes"] = attributes

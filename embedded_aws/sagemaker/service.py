@@ -102,7 +102,7 @@ class SageMaker:
         return operation_faults.broken_connection()
 
     def reset(self) -> None:
-        """Forget everything; ministack's own reset calls it from another thread."""
+        """Delete all state; ministack's reset calls this from another thread."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._end_all(), self._loop).result(_RESET_SECONDS)
         self.state.clear()
@@ -157,7 +157,7 @@ class SageMaker:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._loop = asyncio.get_running_loop()
         task = self._loop.create_task(work)
-        # The loop keeps only weak references to tasks.
+        # The event loop keeps only weak references to tasks.
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task

@@ -1,4 +1,4 @@
-"""What the embedded SageMaker remembers, per account and region, and how List calls page through it."""
+"""The embedded SageMaker's resources per account and region, and the paging of List calls."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _DEFAULT_PAGE = 10
 
 
 def now() -> float:
-    """Return the time in epoch seconds, to the millisecond as SageMaker tells it."""
+    """Return the time in epoch seconds, rounded to milliseconds as in SageMaker's responses."""
     return round(time.time(), 3)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """An account and a region: where a request acts."""
+    """The account and region of a request."""
 
     account: str
     region: str
 
     def arn(self, kind: str, name: str) -> str:
-        """Return a resource's ARN; SageMaker spells names in ARNs in lower case."""
+        """Return a resource's ARN, in which SageMaker writes the name in lower case."""
         return f"arn:aws:sagemaker:{self.region}:{self.account}:{kind}/{name.lower()}"
 
 
 @dataclass
 class Resource:
-    """What all four kinds of resource have. `request` is the body that created it; times are epoch seconds."""
+    """The fields of all four kinds of resources. `request` is the body of the Create call; times are epoch seconds."""
 
     name: str
     arn: str
@@ -47,13 +47,13 @@ class Resource:
     status: str = ""
 
     def touch(self) -> None:
-        """Note that the resource changed now."""
+        """Set the time of the last modification to now."""
         self.modified = now()
 
 
 @dataclass
 class TrainingJob(Resource):
-    """A training job and where it is in its life."""
+    """A training job and its progress."""
 
     algorithm: str = ""
     secondary: str = ""
@@ -82,7 +82,7 @@ class Variant:
 
 @dataclass
 class Endpoint(Resource):
-    """An endpoint, its configuration's name, its variants, and the instances (type, number) that it occupies."""
+    """An endpoint: the name of its configuration, its variants, and the instances (type, number) that it uses."""
 
     config: str = ""
     failure: str = ""
@@ -100,12 +100,12 @@ class Region:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     def resources(self) -> Iterable[Resource]:
-        """Walk over all resources, of every kind."""
+        """Return all resources of every kind."""
         return [*self.jobs.values(), *self.models.values(), *self.configs.values(), *self.endpoints.values()]
 
 
 class State:
-    """All accounts and regions. Touched only from the server's event loop, so it needs no lock."""
+    """The resources of all accounts and regions. Used only in the server's event loop, so it needs no lock."""
 
     def __init__(self) -> None:
         self._regions: defaultdict[Scope, Region] = defaultdict(Region)
@@ -115,12 +115,12 @@ class State:
         return self._regions[scope]
 
     def all_resources(self) -> Iterable[Resource]:
-        """Walk over the resources of every account and region."""
+        """Yield the resources of every account and region."""
         for region in list(self._regions.values()):
             yield from region.resources()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all resources."""
         self._regions.clear()
 
 
@@ -145,10 +145,10 @@ _SORT_KEYS: dict[str, Callable[[_Named], Any]] = {
 def page(
     items: Iterable[T], params: dict[str, Any], *, default_order: str = "Descending"
 ) -> tuple[list[T], str | None]:
-    """Filter, sort and cut one page of a List call.
+    """Filter and sort resources, and return one page of a List call.
 
-    A token names the last item that was returned, not a position: items deleted between two pages make none be
-    skipped, which matters to whoever deletes what a list returns.
+    A token contains the last item that was returned, not a position, so that no item is skipped if items are deleted
+    between two pages.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _time(value: float | str | None, default: float) -> float:
     if value is None:
         return default
     if isinstance(value, str):
-        # Step Functions and some clients write ISO 8601 where the wire has epoch seconds.
+        # Step Functions and some clients send times in ISO 8601 instead of epoch seconds.
         try:
             return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
         except ValueError:

@@ -1,4 +1,4 @@
-"""The control plane of tags, on any resource the embedded SageMaker has."""
+"""The control plane of tags, which any resource of the embedded SageMaker can have."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Tags:
 
 
 def as_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Return tags in the API's form."""
+    """Return tags in the format of the API."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 

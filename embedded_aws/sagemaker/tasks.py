@@ -1,4 +1,4 @@
-"""What the server tells a container to do."""
+"""The tasks that the server sends to containers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """A training job as its container sees it.
+    """The input of a training job's container.
 
-    `request` is the CreateTrainingJob body; `artifact` is where model.tar.gz goes; `seed` makes the job repeatable.
+    `request` is the body of CreateTrainingJob, `artifact` is the URI to write model.tar.gz to, and `seed` makes the job
+    repeatable.
     """
 
     job: str
@@ -27,7 +28,7 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class HostingTask:
-    """A variant of an endpoint as its container sees it; `artifact` is where its model.tar.gz is."""
+    """The input of the container of an endpoint's variant; `artifact` is the URI of its model.tar.gz."""
 
     endpoint: str
     variant: str

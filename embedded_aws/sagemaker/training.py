@@ -1,4 +1,4 @@
-"""The control plane of training jobs: their operations and their life."""
+"""The control plane of training jobs: the operations, and the phases of a job."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from embedded_aws.sagemaker.request import Request, refuse_key_for_local_storage
 from embedded_aws.sagemaker.state import TrainingJob, now, page
 from embedded_aws.sagemaker.tasks import TrainingTask
 
-# The part of a job in which its container runs, from the recorded run: 26 s of 191 s. What a container needs here.
+# The share of a job's duration in which its container runs, from the recorded run: 26 s of 191 s.
 _RUNNING_SHARE = 26 / 191
-_CONTAINER_SECONDS = 0.3
+_CONTAINER_SECONDS = 0.3  # the least time that a container is given in the embedded AWS
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
     "Downloading": "Downloading input data",
@@ -132,7 +132,7 @@ class TrainingJobs:
         }
         answer |= {name: job.request[name] for name in _DESCRIBED if name in job.request}
         answer |= {name: job.request.get(name, False) for name in _SWITCHES}
-        # SageMaker describes no key as an empty one, and its SDK relies on that.
+        # Without a key, SageMaker returns an empty string, on which its SDK relies.
         answer["OutputDataConfig"] = {"KmsKeyId": ""} | job.request["OutputDataConfig"]
         if job.failure:
             answer["FailureReason"] = job.failure
@@ -202,7 +202,7 @@ class TrainingJobs:
         self._shared.check_quota("TrainingJob", name, [_instances(params)], running)
 
     async def _live(self, job: TrainingJob) -> None:
-        """From Starting to its end, unless it is stopped meanwhile."""
+        """Take a job through its phases, from Starting to its end."""
         pace = self._pace.training(job.algorithm)
         if slow := self._faults.strike("TrainingJob", job.name, "slow"):
             pace += slow.seconds
@@ -216,7 +216,7 @@ class TrainingJobs:
         stuck = self._faults.strike("TrainingJob", job.name, "stuck")
         async with contextlib.AsyncExitStack() as core:
             if stuck is None:
-                # Until this machine has a core for it, the job is Starting, and its time limit does not count.
+                # Until a core of this machine is free, the job stays Starting, and its time limit has not begun.
                 await core.enter_async_context(self._cores)
             try:
                 await asyncio.wait_for(self._run(job, due, stuck, core), timeout=limit)
@@ -282,7 +282,7 @@ class TrainingJobs:
 
 
 def algorithm_of(image: str) -> str:
-    """Return `pca` or `kmeans` for a built-in algorithm's image, else nothing."""
+    """Return `pca` or `kmeans` for the image of a built-in algorithm, else an empty string."""
     found = re.search(r"/(pca|kmeans)(:[\w.-]+|@sha256:[0-9a-f]+)?$", image)
     return found[1] if found else ""
 

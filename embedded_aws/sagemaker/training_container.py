@@ -1,4 +1,4 @@
-"""What happens inside a training job's container: read channels, train, write the artifact, log, report."""
+"""Runs inside a training job's container: reads the channels, trains, and writes the artifact and logs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class _Outcome:
 
 
 def run(job: TrainingTask, report: Report) -> None:
-    """Carry the job out.
+    """Execute a training job.
 
     Parameters
     ----------
     job
-        What to train, on what, as whom.
+        The request, and the connection under the role.
     report
-        Called with `("phase", name)` as the job advances, then `("completed", metrics)` or `("failed", reason)`.
+        Called with `("phase", name)` when a phase begins, then with `("completed", metrics)` or `("failed", reason)`.
     """
     log = ContainerLog(job.connection, TRAINING_LOG_GROUP, f"{job.job}/algo-1-{int(time.time())}")
     try:
@@ -102,7 +102,7 @@ def _train_pca(settings: dict[str, Any], channels: dict[str, Channel], seed: int
 
 
 def _sum_over_hosts(train: Channel, features: int, sketch: pca.Array | None) -> pca.PcaSums:
-    """Sum over each host's shards, then merge: one after another here what SageMaker's hosts do side by side."""
+    """Sum over each host's shards, then merge the sums. The hosts run one after another, on SageMaker in parallel."""
     merged: pca.PcaSums | None = None
     for host in range(train.hosts):
         sums: pca.PcaSums | None = None
@@ -202,7 +202,7 @@ def _summary(algorithm: str, seconds: float) -> str:
 def _upload(job: TrainingTask, arrays: Mapping[str, Rows] | list[Rows]) -> None:
     files = {"model_algo-1": ndarray.save(arrays)}
     if job.algorithm == "kmeans":
-        # SageMaker's artifact has the trainer's state beside the model; nothing reads it.
+        # SageMaker's artifact also contains the trainer's state, which nothing reads.
         files[f"state_{uuid.UUID(int=job.seed)}"] = b""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:

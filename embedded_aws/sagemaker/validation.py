@@ -1,4 +1,4 @@
-"""Requests checked against botocore's own model of SageMaker, with AWS's wording of what is wrong."""
+"""Checks requests against botocore's model of SageMaker, with AWS's error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JSON_TYPES: dict[str, Any] = {
     "timestamp": (int, float, str),
     "blob": str,
 }
-# Java's letter, mark, number and separator classes, which Python's `re` lacks. Each stands inside a bracket.
+# Java's classes of letters, marks, numbers and separators, which Python's `re` lacks. They occur only within brackets.
 _JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{M}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
@@ -33,7 +33,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
     Raises
     ------
     AwsError
-        SerializationException when the body is not a JSON object.
+        SerializationException if the body is not a JSON object.
     """
     try:
         parsed = json.loads(body or b"{}")
@@ -52,8 +52,7 @@ def check(params: dict[str, Any], shape: Any) -> None:
     params
         The request as JSON.
     shape
-        A botocore `StructureShape`, or None for an operation without input. Members it does not have are ignored, as
-        AWS ignores them.
+        A botocore `StructureShape`, or None for an operation without input. As on AWS, unknown members are ignored.
 
     Raises
     ------

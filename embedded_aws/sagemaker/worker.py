@@ -1,8 +1,8 @@
-"""The warm process that forks containers, and what a forked container does first.
+"""The worker process, which forks containers.
 
-It is forked itself, by `embedded_aws.processes.server`, with the libraries that containers need. Each byte that
-arrives on its control socket carries the descriptor of a new container's socket. The socket's first message is the
-task, a `TrainingTask` or a `HostingTask`; every message is a pickle behind its 64-bit length.
+:mod:`embedded_aws.processes.server` forks it with the libraries that containers need. Each byte on its control socket
+comes with the descriptor of a new container's socket. The first message on that socket is the task, a `TrainingTask`
+or a `HostingTask`. Every message is a pickle, preceded by its length as a 64-bit integer.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Channel:
         Raises
         ------
         EOFError
-            When the server has closed the connection.
+            If the server has closed the connection.
         """
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
         return pickle.loads(self._read(length))  # noqa: S301 from our own parent
 
     def send(self, *message: Any) -> None:
-        """Send a message: a tuple whose first item says what it is."""
+        """Send a message: a tuple that begins with the kind of message."""
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         self._connection.sendall(_LENGTH.pack(len(data)) + data)
 
@@ -56,7 +56,7 @@ class Channel:
 
 
 def run_container(channel: Channel) -> None:
-    """Read the task and carry it out."""
+    """Receive the task and execute it."""
     task = channel.receive()
     channel.send("started", os.getpid())
     if isinstance(task, TrainingTask):
@@ -66,7 +66,7 @@ def run_container(channel: Channel) -> None:
 
 
 def _warm_up() -> None:
-    """Cache what every container needs, so that forks share it."""
+    """Load the service models before forking, so that containers share them."""
     role_session.warm_up()
     gc.collect()
     gc.freeze()
@@ -88,7 +88,7 @@ def _be_a_container(connection: socket.socket) -> None:
     try:
         run_container(Channel(connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        status = 0  # the endpoint was deleted or the server is gone
+        status = 0  # the endpoint was deleted or the server has ended
     except Exception:
         logging.getLogger("sagemaker").exception("a container failed")
         status = 1
@@ -98,7 +98,7 @@ def _be_a_container(connection: socket.socket) -> None:
 def main(descriptor: int) -> None:
     """Warm up, then fork containers until the server closes the control socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody waits for a container's exit status: the end of its socket says it.
+    # No process waits for a container's exit status; the server notices its end by the closed socket.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     control = socket.socket(fileno=descriptor)

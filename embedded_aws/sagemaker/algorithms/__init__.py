@@ -1,1 +1,1 @@
-"""Twins of the built-in algorithm containers."""
+"""Reimplementations ("twins") of the built-in algorithms."""

@@ -1,15 +1,15 @@
-"""How a container says that it can't go on: the reason becomes the job's FailureReason."""
+"""The errors that end a training job as Failed; the message becomes the job's FailureReason."""
 
 
 class TrainingError(Exception):
-    """Ends the job as Failed. `str()` is the reason, with its kind (ClientError, AlgorithmError) in front."""
+    """The job fails. The message is the reason, preceded by its kind (ClientError or AlgorithmError)."""
 
 
 def client_error(text: str) -> TrainingError:
-    """Return the error of a user whose request or data is at fault."""
+    """Return an error that is caused by the user's request or data."""
     return TrainingError(f"ClientError: {text}, exit code: 2")
 
 
 def algorithm_error(text: str) -> TrainingError:
-    """Return the error of an algorithm that can't work with what it got."""
+    """Return an error that is caused by the algorithm, which cannot process the data."""
     return TrainingError(f"AlgorithmError: {text}, exit code: 1")

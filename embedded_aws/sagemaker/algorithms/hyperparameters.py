@@ -1,4 +1,4 @@
-"""The documented hyperparameters of PCA and k-means: which exist, what they may be, their defaults.
+"""The hyperparameters of PCA and k-means: names, allowed values and defaults.
 
 Sources: "PCA Hyperparameters" and "K-Means Hyperparameters" in the SageMaker Developer Guide; the defaults of the
 undocumented ones from the configuration that the containers log.
@@ -16,7 +16,7 @@ from embedded_aws.sagemaker.algorithms.failures import client_error
 
 @dataclass(frozen=True)
 class Rule:
-    """One hyperparameter: how to read it, what it may be (in words) and its default; None is required."""
+    """One hyperparameter: its parser, its allowed values in words, and its default; None if it is required."""
 
     read: Callable[[str], Any]
     allowed: str

@@ -1,10 +1,10 @@
-"""The k-means container's twin: many centers by mini-batches, shrunk to k by local Lloyd's.
+"""The twin of the k-means container: trains many centers with mini-batches, then reduces them to k.
 
-As documented in "How K-Means Clustering Works": `extra_center_factor` x k centers start at random rows or by k-means++,
-each mini-batch moves them, and older batches count for less by `half_life_time_size`. At the end local Lloyd's clusters
-these centers, weighted by their rows, into k; the best of `local_lloyd_num_trials` attempts is the model. As in
-SageMaker, the rows themselves are not read again, so the model depends on the seed; docs/fidelity.md has the
-distributions.
+As documented in "How K-Means Clustering Works", `extra_center_factor` x k centers are initialized with random rows or
+by k-means++. Each mini-batch moves them, and earlier batches have less weight according to `half_life_time_size`. At
+the end, local Lloyd's algorithm clusters these centers, weighted by their rows, into k. The best of
+`local_lloyd_num_trials` attempts is the model. As in SageMaker, the rows are not read again, so the model depends on
+the seed; docs/fidelity.md shows the distributions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class KMeansResult:
     centers
         (k, d) the model, in float32.
     attempts
-        The mean squared distance that each attempt of local Lloyd's ended with, over the weighted centers.
+        The mean squared distance of the weighted centers at the end of each attempt of local Lloyd's algorithm.
     shrunk_from
-        The number of centers before they were shrunk to k.
+        The number of centers before the reduction to k.
     train_msd
         The lowest of `attempts`; SageMaker reports it as ``train:msd``.
     """
@@ -47,7 +47,7 @@ class KMeansResult:
 
 @dataclass
 class KMeansTrainer:
-    """Takes rows in any portions, for any number of epochs, and returns k centers.
+    """Trains k centers on rows that are added in portions of any size, for any number of epochs.
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ class KMeansTrainer:
             self._pending, self._pending_rows = [rest], len(rest)
 
     def end_epoch(self) -> None:
-        """Finish an epoch: its last, incomplete mini-batch counts too."""
+        """Finish an epoch, including its last mini-batch, which may be incomplete."""
         if self._pending_rows:
             self._batch(np.concatenate(self._pending).astype(np.float64))
         self._pending, self._pending_rows = [], 0
         self._epoch += 1
 
     def finish(self) -> KMeansResult:
-        """Shrink the centers to k."""
+        """Reduce the centers to k."""
         used = self._weights > 0
         centers, weights = self._centers[used], self._weights[used]
         trials = self.settings["local_lloyd_num_trials"] or _NUM_TRIALS

@@ -1,7 +1,7 @@
-"""Assigning rows to centers, and what scikit-learn does with them: k-means++ and Lloyd's algorithm.
+"""Assigns rows to centers, and finds centers with scikit-learn's k-means++ and Lloyd's algorithm.
 
-Every endpoint and every PCA job imports this module; only a k-means job needs scikit-learn, whose import takes a
-second. The process that forks containers imports it in advance, so a job doesn't wait for it.
+Every endpoint and every PCA job imports this module, but only a k-means job needs scikit-learn, whose import takes a
+second. The process that forks containers imports it in advance, so that a job does not wait for it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def assign(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.floating]]:
     """Return the index of each row's nearest center and its Euclidean distance, both (n,).
 
-    Ranks by |c|² - 2x·c, which leaves out the row's own square: one matrix product for all distances. The distance
-    itself is then taken from the difference, as the short formula loses digits near a center.
+    Centers are compared by |c|² - 2x·c, which omits |x|² and needs one matrix product for all rows. The distance to
+    the nearest center is then computed from the difference, because that formula is inaccurate near a center.
     """
     nearest = _nearest(rows, centers)
     difference = rows - centers[nearest]
@@ -44,10 +44,10 @@ def sums_by_center(rows: Array, weights: Array, nearest: npt.NDArray[np.intp], k
 
 
 def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Generator) -> Array:
-    """Choose k rows as first centers, far from one another, by scikit-learn's k-means++.
+    """Choose k rows as initial centers with scikit-learn's k-means++.
 
-    One candidate per center, as Arthur and Vassilvitskii (2007) describe it. scikit-learn's default tries several and
-    keeps the best: the attempts of local Lloyd's would then differ less from one another than the recorded run's ten.
+    As in Arthur and Vassilvitskii (2007), there is one candidate per center. scikit-learn's default is the best of
+    several candidates, with which the attempts of local Lloyd's algorithm differ less than the recorded run's ten.
     """
     from sklearn.cluster import kmeans_plusplus as choose  # noqa: PLC0415 - see the module's docstring
 
@@ -56,7 +56,7 @@ def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Gener
 
 
 def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: float) -> Clustering:
-    """Move centers to the weighted means of their rows until they rest, by scikit-learn's KMeans.
+    """Move centers to the weighted means of their rows until they converge, with scikit-learn's KMeans.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: fl
     centers
         k x d centers to start from.
     max_iter, tol
-        As scikit-learn's: `tol` is relative to the mean variance of the features.
+        As in scikit-learn; `tol` is relative to the mean variance of the features.
     """
     from sklearn.cluster import KMeans  # noqa: PLC0415
 
-    if len(rows) < len(centers):  # scikit-learn refuses what the container takes: some centers stay without a row
+    if len(rows) < len(centers):  # accepted by the container, but not by scikit-learn: some centers have no row
         return Clustering(centers, float(weights @ assign(rows, centers)[1] ** 2))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of duplicate rows: fewer clusters than k are no fault of the job
+        warnings.simplefilter("ignore")  # duplicate rows may lead to fewer clusters than k, which is not an error
         fitted = KMeans(len(centers), init=centers, n_init=1, max_iter=max_iter, tol=tol).fit(
             rows, sample_weight=weights
         )

@@ -1,8 +1,8 @@
-"""The PCA container's twin: principal components from sums over shards, in float64 and constant memory.
+"""The twin of the PCA container: computes principal components from sums over shards, in float64 and constant memory.
 
-The built-in algorithm does the same: each host sums over its mini-batches, the sums are merged, and the components are
-those of the merged covariance. `regular` keeps the features x features second moment; `randomized` only its product
-with a random matrix (features x sketch), from which Nyström's formula recovers the leading components.
+As in the built-in algorithm, each host sums over its mini-batches, the sums are merged, and the components are those
+of the merged covariance. The mode `regular` keeps the features x features second moment. The mode `randomized` keeps
+only its product with a random matrix (features x sketch), from which Nyström's formula recovers the leading components.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _MIN_EXTRA = 10
-# Number of rows converted to float64 at a time, into one buffer that fits a processor's second-level cache.
+# Rows that are converted to float64 at a time, in a buffer that fits into a processor's second-level cache.
 _BLOCK_ROWS = 2048
 
 
 @dataclass(frozen=True)
 class PcaResult:
-    """What the artifact holds: `s` (n,) ascending, `v` features x n with columns to match, `mean` 1 x features."""
+    """The arrays of the artifact: `s` (n,) ascending, `v` (features, n) in the same order, `mean` (1, features)."""
 
     s: npt.NDArray[np.float32]
     v: npt.NDArray[np.float32]
     mean: npt.NDArray[np.float32]
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the arrays by the names they have in `model_algo-1`."""
+        """Return the arrays, by their names in `model_algo-1`."""
         return {"s": self.s, "v": self.v, "mean": self.mean}
 
 
 class PcaSums:
-    """Sums over rows, from which the components follow; sums of different shards or hosts merge.
+    """Sums over rows, from which the components are computed; sums of different shards or hosts can be merged.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ class PcaSums:
     sketch
         features x p random matrix for the randomized mode; None for the regular one.
     shift
-        A row to subtract before summing, near the mean: without it the squares of the mean drown small components.
+        A row near the mean that is subtracted before summing, because large squares of the mean would hide small
+        components.
     """
 
     def __init__(self, features: int, shift: Array, sketch: Array | None = None) -> None:
@@ -76,14 +77,14 @@ class PcaSums:
         Parameters
         ----------
         components
-            How many, at most the number of features.
+            The number of components, at most the number of features.
         subtract_mean
-            Whether the data is centred first; if not, the mean in the result is zero.
+            Whether the data is centered first; if not, the mean in the result is zero.
         """
         mean = self.shift + self._sum / self.rows
         moment = self._moment.copy()
         project = self._sketch if self._sketch is not None else np.eye(len(mean))
-        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ; without centring the same formula goes back to m = 0.
+        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ for the shift c. Without centering, m is 0.
         offset = self._sum / self.rows
         moment -= self.rows * np.outer(offset, offset @ project)
         if not subtract_mean:
@@ -103,9 +104,9 @@ def sketch_matrix(features: int, components: int, extra: int, seed: int) -> Arra
     Parameters
     ----------
     features
-        Rows of the matrix.
+        The number of rows.
     components, extra
-        Its columns are their sum, at most `features`; `extra` of -1 stands for max(10, components).
+        Their sum is the number of columns, at most `features`; an `extra` of -1 means max(10, components).
     seed
         Seed of the random numbers.
     """
