@@ -1,1 +1,1 @@
-"""What `make bench` measures: ratios against references named in the same run."""
+"""The measurements of `make bench`: ratios to references that are measured in the same run."""

@@ -1,7 +1,7 @@
-"""Measure everything, as ratios against named references of the same run: ``make bench``.
+"""Measure everything as ratios to references that are measured in the same run: ``make bench``.
 
-Prints a table, writes ``bench/last.json``, and compares with what was there. A ratio above 1 says how many times faster
-than its reference something is; the timeline's is how many times SageMaker's own time a run takes.
+Prints a table, compares it with the previous results in ``bench/last.json``, and replaces those. A ratio of 2 means
+twice as fast as the reference; the timeline's ratio is the duration of a run divided by the time that SageMaker takes.
 """
 
 import json
@@ -18,7 +18,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 LAST = ROOT / "bench" / "last.json"
 CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
-# Each in a process of its own, so that none sees another's memory or imports.
+# Each runs in its own process, so that memory and imports of others do not affect it.
 MODULES = {
     "formats": str(CONFORMANCE_PYTHON),
     "prepare": sys.executable,

@@ -1,4 +1,4 @@
-"""The twins' algorithms against scikit-learn's: row 4 of ``make bench``. ``python -m bench.algorithms`` prints JSON."""
+"""Compares the twins of PCA and k-means with scikit-learn for ``make bench``: ``python -m bench.algorithms``."""
 
 import json
 import resource
@@ -20,12 +20,12 @@ Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure both twins on shards, and scikit-learn on the whole matrix in memory, in this order.
+    """Measure both twins on shards, then scikit-learn on the whole matrix in memory.
 
     Raises
     ------
     AssertionError
-        When the PCA twin differs from a float64 SVD by more than 1e-6, relative to the largest singular value.
+        If the PCA twin differs from a float64 SVD by more than 1e-6, relative to the largest singular value.
     """
     data = census_like(ROWS)
     shards = np.array_split(data, -(-ROWS // _SHARD_ROWS))
@@ -33,7 +33,7 @@ def measure() -> list[Row]:
 
 
 def census_like(rows: int) -> np.ndarray:
-    """Rows in 0..1 (float32) with a few strong directions, as a scaled census has."""
+    """Return float32 rows between 0 and 1 with a few dominant directions, like a scaled census."""
     random = np.random.default_rng(0)
     factors = random.normal(size=(rows, 8)).astype(np.float32)
     loads = random.normal(size=(8, FEATURES)).astype(np.float32) * np.linspace(1, 0.1, 8, dtype=np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""How long refining and stability take for a million rows: ``python -m bench.certainty`` prints a table."""
+"""Measures Refine and Stability for a million rows: ``python -m bench.certainty`` prints a table."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ RESTARTS = 50
 
 
 def main() -> None:
-    """Measure each part, in the order of a run, and print its seconds."""
+    """Measure each part in the order of a run, and print its duration in seconds."""
     prepared = census_like(ROWS)
     components = np.ascontiguousarray(prepared[:, :COMPONENTS])
     shards = [slice(start, start + SHARD_ROWS) for start in range(0, ROWS, SHARD_ROWS)]

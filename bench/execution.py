@@ -1,4 +1,4 @@
-"""One execution over a synthetic census, in an embedded AWS of its own."""
+"""Runs one execution for a synthetic census, in a separate embedded AWS."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from local.synth import synth
 
 @contextmanager
 def execution(rows: int | None = None, **cloud_options: Any) -> Iterator[tuple[Stack, Snapshot]]:
-    """Run a census of `rows` (by default the 3,220 counties) and give the stack, still there, and how the run ended.
+    """Run a census of `rows`, by default the 3,220 counties; yield the running stack and the ended execution.
 
     Raises
     ------
     RuntimeError
-        When the execution does not succeed.
+        If the execution does not succeed.
     """
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)

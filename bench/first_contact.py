@@ -1,6 +1,6 @@
-"""Installing what a run needs, against installing everything with pip: ``python -m bench first_contact``.
+"""Compares installing the requirements of a run with installing everything: ``python -m bench first_contact``.
 
-Both start from a bare checkout with empty caches, so the packages come from their registries each time.
+Both start from a clean checkout with empty caches, so all packages are downloaded each time.
 """
 
 import json
@@ -25,7 +25,7 @@ _INPUTS = (
     "jobs/report/vendor.mjs",
 )
 _FOR_A_RUN = ("make", ".venv/.ready-to-run", "node_modules/.ready-to-run")
-# The commands by which `make run` installed everything before runs and tests had requirements of their own.
+# The commands with which `make run` installed everything before runs and tests had separate requirements.
 _EVERYTHING = (
     ("python3", "-m", "venv", ".venv"),
     (".venv/bin/pip", "install", "-q", "-r", "requirements-dev.txt", "-c", "constraints.txt"),
@@ -41,7 +41,7 @@ def measure() -> list[Row]:
     Raises
     ------
     subprocess.CalledProcessError
-        When a command fails, for instance because a registry is unreachable.
+        If a command fails, for example because a registry is unreachable.
     """
     seconds, reference = _install(_FOR_A_RUN), _install(*_EVERYTHING)
     return [

@@ -1,4 +1,4 @@
-"""How long our process host takes to start a function's process, against multiprocessing's forkserver.
+"""Compares our process host with multiprocessing's forkserver by the time to start a function's process.
 
 Both have loaded the same libraries (`embedded_aws.processes.server.PRELOADED`) before the first measured start. A start
 lasts until the new process's id is known. Decision 27 quotes the result.
@@ -37,7 +37,7 @@ def main() -> None:
     fork_server()
     first = time.perf_counter() - began
     host = ForkHost()
-    # The host loads its libraries between requests, so it has them after as long as the forkserver needed.
+    # The host loads its libraries between requests. It has loaded them after the time that the forkserver needed.
     time.sleep(first)
 
     def fork_host() -> None:

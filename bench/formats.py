@@ -1,6 +1,6 @@
-"""recordIO against the SageMaker SDK, NDArray files against MXNet: rows 1 and 2 of ``make bench``.
+"""Compares recordIO with the SageMaker SDK, and NDArray files with MXNet, for ``make bench``.
 
-Runs where both judges are, in the conformance environment: ``python -m bench.formats`` prints a JSON list.
+Runs in the conformance environment, which has both references: ``python -m bench.formats`` prints a JSON list.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure our formats and their judges in one process, and check that both give the same.
+    """Measure our formats and the references in one process, and check that their results are equal.
 
     Returns
     -------
     list
-        One row a measurement: ``name``, ``reference``, ``rows``, ``seconds`` (median of ours), ``reference_seconds``
-        (best of theirs, so that a busy machine doesn't flatter us), ``ratio`` of the two, ``mb_per_s`` (10^6 bytes of
-        the format a second), ``peak_rss_mb`` (of this process when ours was done and theirs not begun).
+        One row per measurement: ``name``, ``reference``, ``rows``, ``seconds`` (our median), ``reference_seconds``
+        (their minimum, so that a busy machine does not favor us), ``ratio`` of the two, ``mb_per_s`` (10^6 bytes of
+        the format per second), ``peak_rss_mb`` (of this process after our code and before the reference).
     """
     matrix = np.random.default_rng(0).random((ROWS, FEATURES), np.float32)
     model = {
@@ -82,7 +82,7 @@ def measure() -> list[Row]:
 
 
 def _timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """Return the median seconds of `function`, and the process' peak memory after it, in MB."""
+    """Return the median seconds of `function`, and then the process's peak memory in MB."""
     seconds = [_seconds(function) for _ in range(_OUR_REPEATS)]
     return statistics.median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -98,7 +98,7 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 
 def _sums(arrays: Any) -> list[float]:
-    """Touch every value: a view of a file is not yet a matrix read."""
+    """Read every value, because a view of a file has not read the matrix yet."""
     return [float(array.sum()) for array in (arrays.values() if isinstance(arrays, dict) else arrays)]
 
 

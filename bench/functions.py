@@ -1,7 +1,7 @@
-"""What each function needs in a large run, against the memory and the time it is given: a row of ``make bench`` each.
+"""Compares each function's memory and duration in a large run with its limits, for ``make bench``.
 
-The memory is what an interpreter holds that has imported the handler, and what the function then allocated at most, as
-its REPORT lines say.
+The memory is that of an interpreter that has imported the handler, plus the largest memory in the REPORT lines, which
+is the memory that the function allocated itself.
 """
 
 import json
@@ -16,7 +16,7 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000
-# What a handler imports only when it is called.
+# Modules that a handler imports only when it is called.
 _LOADED_LATER = {f"lambdas.{name}": ["scipy.optimize"] for name in ("refine", "stability", "publish")}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
 _IMPORT = """
@@ -30,14 +30,14 @@ Row = dict[str, Any]
 
 
 class Invocation(NamedTuple):
-    """What a REPORT line says."""
+    """The figures of a REPORT line."""
 
     seconds: float
     allocated_mb: int
 
 
 def measure() -> list[Row]:
-    """Run one large file and read every function's log."""
+    """Run one large file, and read the logs of all functions."""
     with execution(ROWS) as (stack, _):
         pages = stack.client("lambda").get_paginator("list_functions").paginate()
         functions = [function for page in pages for function in page["Functions"]]

@@ -1,8 +1,8 @@
-"""Prepare against the notebook's way: row 3 of ``make bench``. ``python -m bench.prepare`` prints a JSON list.
+"""Compares Prepare with the notebook's method for ``make bench``: ``python -m bench.prepare`` prints a JSON list.
 
 The notebook reads with pandas, drops incomplete rows, scales with scikit-learn's MinMaxScaler and encodes with the
-SageMaker SDK, one row at a time. The SDK lives in the conformance environment, so each part runs in a process of its
-own, where only the part itself is timed: neither the start of a process nor an import counts for or against anyone.
+SageMaker SDK, one row at a time. The SDK is only in the conformance environment, so each part runs in its own process.
+The start of the process and the imports are not timed.
 """
 
 import io
@@ -23,30 +23,30 @@ from typing import Any, BinaryIO
 ROOT = Path(__file__).parents[1]
 CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
 SIZES = {3_220: 7, 100_000: 5, 1_000_000: 3}
-"""Rows of the compared files, and how often ours is run on each."""
+"""Numbers of rows of the compared files, and how often our code is run on each."""
 STREAMED = (1_000_000, 10_000_000)
-"""Rows made on the fly, to compare the memory they take."""
+"""Numbers of rows that are generated while they are read, to compare memory use."""
 CLUSTERS = 8
 
 Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure Prepare and the notebook's way on the same synthetic files, and Prepare's memory on larger ones.
+    """Measure Prepare and the notebook's method on the same synthetic files, and Prepare's memory on larger ones.
 
     Returns
     -------
     list
-        One row a size: ``name``, ``reference``, ``rows``, ``seconds`` (median of ours), ``reference_seconds``,
-        ``ratio`` of the two, ``mb_per_s`` (10^6 bytes of CSV a second, both passes together), ``peak_rss_mb`` (of our
-        process), ``cpu_ratio`` (of processor seconds: what ``ratio`` is on a machine without other work). The last
-        row compares ten million rows with one million: its reference is ten times the latter's
-        seconds, and ``rss_ratio`` the quotient of the peak memories.
+        One row per size: ``name``, ``reference``, ``rows``, ``seconds`` (our median), ``reference_seconds``, ``ratio``
+        of the two, ``mb_per_s`` (10^6 bytes of CSV per second, both passes together), ``peak_rss_mb`` (of our
+        process), ``cpu_ratio`` (the ratio of processor seconds, which other work on the machine does not affect). The
+        last row compares ten million rows with one million: its reference is ten times the seconds of the latter, and
+        ``rss_ratio`` is the quotient of the peak memories.
 
     Raises
     ------
     AssertionError
-        When ours gives other values than the notebook's way.
+        If the results differ from those of the notebook's method.
     """
     with tempfile.TemporaryDirectory() as directory:
         return [*(_compared(rows, Path(directory)) for rows in SIZES), _streamed()]
@@ -93,7 +93,7 @@ def _streamed() -> Row:
 
 
 def _in_process(python: Path | str, part: str, *arguments: object) -> dict[str, Any]:
-    """Run one of the parts below in a process of its own, and return what it measured."""
+    """Run one of the parts below in its own process, and return its measurements."""
     command = [str(python), "-m", "bench.prepare", part, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT, text=True)
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -104,7 +104,7 @@ def _in_process(python: Path | str, part: str, *arguments: object) -> dict[str, 
 
 
 class _Discard:
-    """A sink that keeps nothing, as S3 keeps nothing in our memory; optionally the shards, to check them."""
+    """A sink that stands for S3 and discards everything or, for the check, keeps the shards."""
 
     def __init__(self, keep: bool = False) -> None:
         self._keep = keep
@@ -125,7 +125,7 @@ class _File:
 
 
 def ours(source: str, repeats: str, matrix: str) -> dict[str, Any]:
-    """Time Prepare from and to files that cost nothing; afterwards save what it made, for the check."""
+    """Time Prepare without the cost of writing its output, then save the result for the check."""
     import numpy as np  # noqa: PLC0415 - each part imports only what it measures
 
     from jobs.census import prepare as census  # noqa: PLC0415
@@ -147,7 +147,7 @@ def ours(source: str, repeats: str, matrix: str) -> dict[str, Any]:
 
 
 def notebook(source: str, matrix: str) -> dict[str, Any]:
-    """Time what the notebook did before encoding."""
+    """Time the notebook's steps before encoding."""
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
     from sklearn.preprocessing import MinMaxScaler  # noqa: PLC0415
@@ -166,7 +166,7 @@ def notebook(source: str, matrix: str) -> dict[str, Any]:
 
 
 def sdk(matrix: str) -> dict[str, Any]:
-    """Time the SDK's encoder; runs in the conformance environment."""
+    """Time the SDK's encoder, in the conformance environment."""
     import numpy as np  # noqa: PLC0415
 
     os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
@@ -177,7 +177,7 @@ def sdk(matrix: str) -> dict[str, Any]:
 
 
 def check(ours_matrix: str, their_matrix: str) -> dict[str, Any]:
-    """Compare the two ways' values: they may differ by float32's rounding."""
+    """Check that both results are equal, except for rounding to float32."""
     import numpy as np  # noqa: PLC0415
 
     np.testing.assert_allclose(np.load(ours_matrix), np.load(their_matrix), rtol=0, atol=2e-7)
@@ -185,7 +185,7 @@ def check(ours_matrix: str, their_matrix: str) -> dict[str, Any]:
 
 
 def streamed(rows: str) -> dict[str, Any]:
-    """Time Prepare on rows that another process makes while they are read."""
+    """Time Prepare on rows that another process generates while they are read."""
     from jobs.census import prepare as census  # noqa: PLC0415
 
     def open_source() -> BinaryIO:
@@ -210,7 +210,7 @@ def generate(rows: str) -> None:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds by the clock, and of the processor: the two differ when the machine has other work."""
+    """Elapsed seconds and processor seconds, which differ if the machine has other work."""
 
     seconds: float
     cpu_seconds: float

@@ -1,8 +1,8 @@
-"""How far the labels of one file agree from run to run, by the kind of centroids: ``make stability`` prints it.
+"""Measures how far the labels of one file agree between runs, for each kind of centroids: ``make stability``.
 
-Two tables: the figures of the k-means twin beside those of the recorded run, and the agreement of 12 runs with shuffled
-rows. A run is the twins' PCA and k-means on the real file, and what the product makes of the centroids. Labels are
-aligned by `jobs.segments.alignment`, except in the last column.
+Prints two tables: the figures of the k-means twin beside those of the recorded run, and the agreement of 12 runs with
+shuffled rows. A run consists of the twins' PCA and k-means on the real file, and of the product's refinement of the
+centroids. Labels are aligned by `jobs.segments.alignment`, except in the last column.
 """
 
 import csv
@@ -56,7 +56,7 @@ def read_scaled() -> np.ndarray:
 
 
 def components_of(scaled: np.ndarray) -> np.ndarray:
-    """Return the kept components (n, 7) float32 that the twin's PCA and the product find for these rows."""
+    """Return the components (n, 7) float32 that the PCA twin and the product compute and keep for these rows."""
     sums = PcaSums(scaled.shape[1], scaled.mean(axis=0, dtype=np.float64))
     sums.add(scaled)
     found = sums.solve(scaled.shape[1] - 1)
@@ -78,7 +78,7 @@ def train(components: np.ndarray, seed: int, settings: dict[str, str]) -> KMeans
 
 
 def run(scaled: np.ndarray, seed: int, settings: dict[str, str], restarts: int | None) -> Labeled:
-    """Run a file whose rows are shuffled by `seed`; without `restarts`, SageMaker's centroids are not refined."""
+    """Run the file with rows shuffled by `seed`; without `restarts`, SageMaker's centroids are not refined."""
     order = np.random.default_rng(seed).permutation(len(scaled))
     components = components_of(scaled[order])
     centroids = train(components, seed, settings).centers.astype(np.float64)

@@ -1,9 +1,8 @@
-"""How much longer a run takes than SageMaker itself: part of ``make bench``.
+"""Measures how much longer a run takes than SageMaker alone, for ``make bench``.
 
-Jobs and endpoints take the recorded run's 191, 375, 191 and 440 s, and waits what the template says, all in scaled
-time. What isn't SageMaker or a Wait state, the functions and the state machine's own calls, takes its real time at any
-scale. Two scales tell the two apart: ``total(scale) = scale * scaled + real``, so a run at scale 1 takes
-``scaled + real``.
+Jobs and endpoints take 191, 375, 191 and 440 s as in the recorded run, and Wait states the seconds of the template, all
+multiplied by a scale. The functions and the state machine's calls take the same time at any scale. Runs at two scales
+therefore give both parts: ``total(scale) = scale * scaled + real``, so a run at scale 1 takes ``scaled + real``.
 """
 
 import json
@@ -48,7 +47,7 @@ def measure() -> list[Row]:
 
 
 def _run(scale: float) -> tuple[float, int]:
-    """Return the execution's seconds, and its state transitions with those of the maps' child executions."""
+    """Return the execution's seconds and its state transitions, including those of the maps' child executions."""
     with execution(wait_scale=scale, longest_wait=math.inf, pace=f"recorded*{scale}") as (stack, run):
         states = stack.client("stepfunctions")
         execution_arn = stack.execution_arn(stack.runs()[0]["name"])

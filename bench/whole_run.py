@@ -1,4 +1,4 @@
-"""A whole local run by size, and the command line's own share: rows 5 and 7 of ``make bench``."""
+"""Measures whole local runs by number of rows, and the share of the command line, for ``make bench``."""
 
 import json
 import subprocess
@@ -22,9 +22,9 @@ Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure runs by size, and what a row more costs between one size and the next.
+    """Measure runs by number of rows, and the additional time per row between consecutive sizes.
 
-    The first run's synth starts from nothing; the second, of the same size, finds it done: that is the warm run.
+    The first run synthesizes the stack. The second run, of the same size, finds it synthesized and is the warm run.
     """
     with tempfile.TemporaryDirectory() as directory:
         files = {rows: Path(directory, f"census-{rows}.csv") for rows in SIZES}
@@ -76,9 +76,9 @@ def _runs(sized: dict[int, Row]) -> list[Row]:
 
 
 def _slopes(sized: dict[int, Row]) -> list[Row]:
-    """Compare what a row more costs with what it cost between the two sizes before: 1 where cost grows with rows only.
+    """Compare the additional time per row with that between the two previous sizes; 1 means linear growth.
 
-    The first step, from the smallest size, has none before it; launches are paid once, whatever the rows.
+    The first difference is only a reference. Differences exclude the launches, which take the same time for any size.
     """
     slopes = {
         (few, many): (sized[many]["seconds"]["execution"] - sized[few]["seconds"]["execution"]) / (many - few)
@@ -98,7 +98,7 @@ def _slopes(sized: dict[int, Row]) -> list[Row]:
 
 
 def _run(csv: Path) -> Row:
-    """Run one file, sampling the memory of every process that the command starts."""
+    """Run one file, and sample the memory of every process that the command starts."""
     out = tempfile.mkdtemp(dir=csv.parent)
     command = [sys.executable, "-m", "local", "run", str(csv), "--out", out, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
@@ -116,7 +116,7 @@ def _run(csv: Path) -> Row:
 
 
 class _Peak:
-    """The largest memory that any one process below another has had."""
+    """The largest memory of any single process among a process and its descendants."""
 
     def __init__(self, pid: int) -> None:
         self.mb, self.process = 0.0, ""

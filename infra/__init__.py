@@ -1,6 +1,6 @@
-"""What is deployed: one construct a file, and the stack that wires them."""
+"""The deployed resources: one construct per file, and the stack that connects them."""
 
 import os
 
-# Node 20 is still welcome here; CDK's runtime would greet it with a banner on every synth. Read before aws_cdk starts.
+# Suppresses the warning about Node.js 20 that jsii prints on every synth. jsii reads it when aws_cdk is imported.
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"

@@ -1,4 +1,4 @@
-"""Which image each region trains and hosts with."""
+"""The images of the built-in algorithms in each region."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ _REGISTRIES = Path(__file__).with_name("algorithm_images.json")
 
 
 class AlgorithmImages(Construct):
-    """The built-in PCA's and k-means' images: a mapping over all regions, for the region is known only on deployment.
+    """The images of the built-in PCA and k-means: a mapping of all regions, because the region may be unknown on synth.
 
     Attributes
     ----------
     uris
-        By algorithm, ``pca`` and ``kmeans``.
+        The image URIs by algorithm, ``pca`` and ``kmeans``.
     repository_arns
-        The ECR repositories of the two.
+        The ARNs of the two ECR repositories.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, region: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Context -> settings -> stack. Calls no AWS, so it synthesizes anywhere, without credentials."""
+"""The CDK app: reads the settings from the context and builds the stack, without calling AWS."""
 
 import json
 import sys
@@ -10,17 +10,17 @@ from infra.sources import PROJECT
 from infra.stack import SegmentationStack
 
 _CDK_JSON = PROJECT / "cdk.json"
-# Metadata that would make the template depend on who synthesized it, and how.
+# Disables metadata that would make the template depend on the machine that synthesizes it.
 _NO_METADATA = {"aws:cdk:enable-path-metadata": False, "aws:cdk:enable-asset-metadata": False}
 
 
 def build() -> App:
-    """Return the app, with the settings of cdk.json and whatever the command line overrides.
+    """Return the app, with the settings of cdk.json and those that the command line overrides.
 
     Raises
     ------
     SettingsError
-        When a setting can't be.
+        If a setting is invalid.
     """
     app = App(
         context=json.loads(_CDK_JSON.read_text())["context"],
@@ -32,7 +32,7 @@ def build() -> App:
 
 
 def main() -> None:
-    """Synthesize; a setting that can't be ends in one line."""
+    """Synthesize the app, or exit with an error of one line if a setting is invalid."""
     try:
         build().synth()
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Read the state machine out of a synthesized template."""
+"""Reads the definition of the state machine from a synthesized template."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ State = dict[str, Any]
 
 
 def state_machine_definition(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the definition in Amazon States Language; a reference to a resource becomes an ARN of its logical id."""
+    """Return the definition in Amazon States Language; references to resources become ARNs with their logical ids."""
     (machine,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::StepFunctions::StateMachine")
     definition: dict[str, Any] = json.loads(_text(machine["Properties"]["DefinitionString"]))
     return definition
 
 
 def machines(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the definition and, however deep, its branches and maps: each has ``StartAt`` and ``States``."""
+    """Yield the definition, and its branches and maps at any depth; each has ``StartAt`` and ``States``."""
     yield definition
     for state in definition["States"].values():
         for inner in (*state.get("Branches", ()), *([state["ItemProcessor"]] if "ItemProcessor" in state else ())):
@@ -23,12 +23,12 @@ def machines(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def all_states(definition: Mapping[str, Any]) -> dict[str, State]:
-    """Return every state by its name, those of branches and maps too: names are unique in a machine."""
+    """Return every state by its name, which is unique in the state machine, including those of branches and maps."""
     return {name: state for machine in machines(definition) for name, state in machine["States"].items()}
 
 
 def successors(state: Mapping[str, Any]) -> list[str]:
-    """Return the names of the states that may follow, in the definition's order."""
+    """Return the names of the states that may follow a state, in the order of the definition."""
     following = [choice["Next"] for choice in state.get("Choices", ())]
     following += [state[key] for key in ("Default", "Next") if key in state]
     return following + [catch["Next"] for catch in state.get("Catch", ())]

@@ -46,7 +46,7 @@ text { font: 11px Helvetica, Arial, sans-serif; fill: #1b2733 }
   .edge.failure polygon { fill: #ff8b7e }
 }
 </style>"""
-# @viz-js/viz is Graphviz compiled to WebAssembly: nothing to install but npm packages.
+# @viz-js/viz is Graphviz compiled to WebAssembly, so only an npm package has to be installed.
 _RENDER = """
 const { instance } = require("@viz-js/viz");
 const dot = require("fs").readFileSync(0, "utf8");
@@ -55,13 +55,13 @@ instance().then((viz) => process.stdout.write(viz.renderString(dot, { format: "s
 
 
 def main() -> None:
-    """Read ``cdk.out``'s template, or the one given, and write the picture."""
+    """Read the template in ``cdk.out``, or the given one, and write the diagram."""
     template = Path(sys.argv[1]) if len(sys.argv) > 1 else next((ROOT / "cdk.out").glob("*.template.json"))
     PICTURE.write_text(draw(json.loads(template.read_text())))
 
 
 def draw(template: Mapping[str, Any]) -> str:
-    """Return the picture of a template's state machine as SVG."""
+    """Return the diagram of a template's state machine as SVG."""
     dot = to_dot(state_machine_definition(template))
     finished = subprocess.run(["node", "-e", _RENDER], input=dot, cwd=ROOT, capture_output=True, text=True, check=True)
     head, tag, body = finished.stdout.partition('<g id="graph0"')
@@ -111,7 +111,7 @@ class _Flow:
         return lines
 
     def entry(self, name: str, machine: Mapping[str, Any]) -> str:
-        """Return a box inside `name` to point an arrow at."""
+        """Return a box inside the frame `name` at which an arrow to the frame ends."""
         state = machine["States"][name]
         if "Branches" in state:
             return self.entry(_first(state["Branches"][0]), state["Branches"][0])
@@ -120,7 +120,7 @@ class _Flow:
         return name
 
     def leave(self, name: str, machine: Mapping[str, Any]) -> str:
-        """Return a box inside `name` to let an arrow start from."""
+        """Return a box inside the frame `name` at which an arrow from the frame starts."""
         state = machine["States"][name]
         inner = state.get("Branches", [state["ItemProcessor"]] if "ItemProcessor" in state else [])
         return self.leave(_ends(inner[0])[-1], inner[0]) if inner else name
@@ -144,7 +144,7 @@ def _is_detail(name: str, state: Mapping[str, Any]) -> bool:
 
 
 def _drawn(machine: Mapping[str, Any]) -> list[str]:
-    """Return the states to draw, in the flow's order."""
+    """Return the states to draw, in the order of the flow."""
     order = dict.fromkeys(_walk(machine, machine["StartAt"], set()))
     return [name for name in order if not _is_detail(name, machine["States"][name])]
 

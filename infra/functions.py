@@ -1,4 +1,4 @@
-"""The Lambda functions: size, time limit and layers of each, each with a role and a log group of its own."""
+"""The Lambda functions: memory, time limit and layers of each function, with its own role and log group."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from infra.sources import FUNCTIONS
 
 CALL_SECONDS = 60
 """Time limit of a function that only calls AWS: the calls take a second or two, and their retries may take longer."""
-# Nobody waits for their answer: what they fail to handle goes to the dead letters.
+# Invoked asynchronously, so events that they fail to handle are sent to the dead letters.
 _STARTED_BY_EVENTS = ("start_run", "sweep")
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _NETWORK_INTERFACES = (
@@ -39,18 +39,18 @@ _NETWORK_INTERFACES = (
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """What one function is given.
+    """The specification of one function.
 
     Attributes
     ----------
     name
         Its module in ``lambdas/``.
     memory_mb
-        Its memory, and its share of processors with it: 1,769 MB are one whole.
+        Its memory, which determines its share of processors: 1,769 MB correspond to one processor.
     timeout_seconds
         Its time limit.
     science
-        Whether it reads arrays, and so needs the science layer.
+        Whether it reads arrays and therefore needs the science layer.
     """
 
     name: str
@@ -85,7 +85,7 @@ def function_specs(settings: Settings) -> list[FunctionSpec]:
 
 
 class Functions(Construct):
-    """All functions, by the name of their module: ``functions["prepare"]``.
+    """All functions by the name of their module, such as ``functions["prepare"]``.
 
     Attributes
     ----------
@@ -114,12 +114,12 @@ class Functions(Construct):
         return self._roles[name]
 
     def set_run_settings(self, as_json: str) -> None:
-        """Tell every function what a run needs to know."""
+        """Set the run settings as an environment variable of every function."""
         for function in self._functions.values():
             function.add_environment(VARIABLE, as_json)
 
     def _build_code(self) -> assets.Asset:
-        # An asset over the project with all else excluded takes CDK half a minute: it walks everything beside them.
+        # The files are copied first, because an asset of the whole project takes CDK half a minute despite exclusions.
         with TemporaryDirectory() as staged:
             for package in ("contract", "jobs", "lambdas"):
                 copytree(FUNCTIONS / package, Path(staged, package), ignore=ignore_patterns("__pycache__"))
@@ -188,7 +188,7 @@ class Functions(Construct):
                 "POWERTOOLS_SERVICE_NAME": self._settings.deployment_id,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                # NumPy would start a thread for each of the two processors that it sees; 1,769 MB buy one processor.
+                # NumPy would start a thread for each of the two visible processors, but 1,769 MB correspond to one.
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
             },

@@ -1,4 +1,4 @@
-"""What each function and the state machine may do."""
+"""The permissions of each function and of the state machine."""
 
 from dataclasses import dataclass
 
@@ -91,12 +91,12 @@ STATE_MACHINE_NOT_REHEARSED: dict[str, str] = {
         f" {_PAGES}/iam-policies-eg-dist-map.html",
     ),
 }
-"""Why the state machine has permissions that a rehearsal does not use, and the page on which AWS asks for them."""
+"""Why the state machine has permissions that a rehearsal does not use, and the page on which AWS requires them."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What functions use."""
+    """The resources that the functions use."""
 
     scope: Construct
     settings: Settings
@@ -222,7 +222,7 @@ class _Grants:
         self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, ANY_RUN.train_part("*"), *folders)
         self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest, ANY_RUN.changes)
         self._write_in_parts("publish", ANY_RUN.labeled_counties)
-        # The run before in the series, and the year in the metadata of the input.
+        # The results of the previous run in the series, and the year in the metadata of the input.
         self._read("publish", ANY_RUN.labeled_counties, ANY_RUN.segments, ANY_SERIES.history)
         self._write("publish", ANY_SERIES.history, ANY_SERIES.latest)
         self._read_input("publish", "s3:GetObjectVersion")
@@ -240,7 +240,7 @@ class _Grants:
     def record_failure(self) -> None:
         self._write("record_failure", ANY_RUN.failure)
         self._notify("record_failure")
-        # A distributed map tells only that a shard failed; what failed it is in the map's own executions.
+        # A distributed map reports only that a shard failed; the error is in one of the map's executions.
         role, stack = self._functions.role("record_failure"), Stack.of(self._given.scope)
         allow(role, ["states:ListMapRuns"], [self._executions], because=_NAMED_BY_RUN)
         map_runs = stack.format_arn(
@@ -249,7 +249,7 @@ class _Grants:
             resource_name=f"{self._given.settings.deployment_id}/*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        # Which of the two IAM asks for, the service authorization reference doesn't say.
+        # The service authorization reference does not say which of these two resources IAM checks.
         listed = [map_runs, self._machine]
         allow(role, ["states:ListExecutions"], listed, because="Step Functions names the map's runs")
         children = [execution_arns(self._given.scope, self._given.settings, of_map=name) for name in MAPS]
@@ -280,7 +280,7 @@ class _Grants:
         self._send_dead_letters("sweep")
 
     def _keep_endpoint_logs(self, role: iam.Role) -> None:
-        """Let the janitor limit how long the logs of endpoints are kept."""
+        """Allow the janitor to set the retention period of endpoints' logs."""
         stack = Stack.of(self._given.scope)
         everything, own = (
             stack.format_arn(
@@ -334,11 +334,11 @@ class _Grants:
     def _write_in_parts(self, name: str, *files: str) -> None:
         self._write(name, *files)
         allow(self._functions.role(name), ["s3:AbortMultipartUpload"], self._results(files), because=_NAMED_BY_RUN)
-        # S3 decrypts the parts that it puts together.
+        # S3 decrypts the parts to combine them.
         self._use_data_key(name, "kms:Decrypt")
 
     def _let_expire(self, name: str, *files: str) -> None:
-        """Let a function tag artifacts: by the tag, the results bucket's lifecycle rule knows what expires."""
+        """Allow a function to tag artifacts, which the lifecycle rule of the results bucket selects by this tag."""
         allow(self._functions.role(name), ["s3:PutObjectTagging"], self._results(files), because=_NAMED_BY_RUN)
 
     def _results(self, files: tuple[str, ...]) -> list[str]:

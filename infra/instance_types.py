@@ -1,4 +1,4 @@
-"""What is known on synth about SageMaker's instance types: where they are offered, and which have local storage."""
+"""Facts about SageMaker's instance types that are known on synth: their regions, and which have local storage."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def has_local_storage(instance_type: str) -> bool:
 def not_offered(instance_types: list[str], region: str, use: Use) -> list[str]:
     """Return the instance types whose family is offered in other regions but not in this one.
 
-    Nothing is known about a region or a family that the list does not contain, so nothing is said about it.
+    Types of a region or a family that the list does not contain are not returned, because nothing is known about them.
     """
     listed = {name: entry[use].split() for name, entry in json.loads(_FAMILIES_BY_REGION.read_text()).items()}
     known = {family for families in listed.values() for family in families}

@@ -1,4 +1,4 @@
-"""When to sweep: after an execution that ended without success, and every quarter of an hour."""
+"""Invokes the sweep after every unsuccessful execution and every 15 minutes."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -13,7 +13,7 @@ SWEEP_MINUTES = 15
 
 
 class Janitor(Construct):
-    """Two rules to ``sweep``: an aborted or timed-out execution runs no Catch, and so tears nothing down itself."""
+    """Two rules that invoke ``sweep``, because an aborted or timed-out execution runs no Catch to tear models down."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, functions: Functions) -> None:
         super().__init__(scope, construct_id)

@@ -18,7 +18,7 @@ RUNTIME = lambda_.Runtime.PYTHON_3_14
 PYTHON_VERSION = "3.14"
 MEBIBYTE = 1024 * 1024
 LAYER_LIMITS_MIB = {"base": 32, "science": 210}
-"""How large each layer may be: together with 8 MiB for the code, Lambda's 250 MiB unzipped."""
+"""The maximum size of each layer; with 8 MiB for the code, they add up to Lambda's limit of 250 MiB unzipped."""
 
 _LAYERS = PROJECT / "layers"
 _CONSTRAINTS = PROJECT / "constraints.txt"
@@ -26,31 +26,31 @@ _PIP_OPTIONS = (
     "--no-compile",
     "--only-binary=:all:",
     "--implementation=cp",
-    # Lambda runs on Amazon Linux 2023, whose glibc is 2.34: it takes wheels built for any of these.
+    # Lambda runs on Amazon Linux 2023, whose glibc 2.34 is compatible with wheels for all of these platforms.
     "--platform=manylinux_2_28_x86_64",
     "--platform=manylinux_2_27_x86_64",
     "--platform=manylinux2014_x86_64",
 )
-# What wheels bring along that no function ever imports: about 160 MB of the science layer.
+# Parts of wheels that no function imports, about 160 MB of the science layer.
 _PRUNED_FOLDERS = ("tests", "__pycache__")
 _PRUNED_SUFFIXES = (".pyc", ".pyi", ".pyx", ".pxd")
 
 
 @jsii.implements(ILocalBundling)
 class PipBundling:
-    """Installs a layer's pinned requirements for Lambda's platform, whatever this machine's is."""
+    """Installs a layer's pinned requirements for Lambda's platform, on a machine of any platform."""
 
     def __init__(self, layer: str) -> None:
         self._layer = layer
 
     def try_bundle(self, output_dir: str, _options: Any) -> bool:
-        """Bundle into `output_dir`; never leaves it to Docker."""
+        """Bundle into `output_dir`, and return True so that the CDK does not use Docker."""
         bundle_layer(self._layer, Path(output_dir))
         return True
 
 
 def bundle_layer(layer: str, output: Path, *, python_version: str = PYTHON_VERSION) -> int:
-    """Install a layer's requirements into ``<output>/python`` and leave out what isn't needed to run.
+    """Install a layer's requirements into ``<output>/python``, without the files that are not needed at run time.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def bundle_layer(layer: str, output: Path, *, python_version: str = PYTHON_VERSI
     Raises
     ------
     RuntimeError
-        When pip can't install the requirements, or the layer is too large for Lambda.
+        If pip cannot install the requirements, or the layer is too large for Lambda.
     """
     target = output / "python"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PIP_OPTIONS]
@@ -80,7 +80,7 @@ def bundle_layer(layer: str, output: Path, *, python_version: str = PYTHON_VERSI
 
 
 def _source_hash(layer: str) -> str:
-    """Return the hash of all that a layer's content depends on: CDK's own would see its folder, not the constraints."""
+    """Return the hash of all inputs of a layer, including the constraints, which the CDK's own hash would omit."""
     pins = [(_LAYERS / layer / "requirements.txt").read_bytes(), _CONSTRAINTS.read_bytes()]
     return hashlib.sha256(
         b"\0".join([*pins, *(option.encode() for option in (*_PIP_OPTIONS, PYTHON_VERSION))])
@@ -101,9 +101,9 @@ class Layers(Construct):
     Attributes
     ----------
     base
-        Every function's: AWS clients, logs, metrics, traces.
+        The layer of every function: AWS clients, logs, metrics, traces.
     science
-        What functions that read arrays add.
+        The additional layer of functions that read arrays.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
@@ -114,7 +114,7 @@ class Layers(Construct):
     def _build(self, construct_id: str, layer: str) -> lambda_.LayerVersion:
         code = lambda_.Code.from_asset(
             str(_LAYERS / layer),
-            # Known from the pinned requirements alone, so that the template is the same whether bundled or not.
+            # Computed from the pinned requirements, so that the template does not depend on whether layers are bundled.
             asset_hash=_source_hash(layer),
             asset_hash_type=AssetHashType.CUSTOM,
             bundling=BundlingOptions(

@@ -1,4 +1,4 @@
-"""Log groups, kept as long as the settings say."""
+"""Creates log groups with the retention period of the settings."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
@@ -11,7 +11,7 @@ from infra.settings import LOG_RETENTION_DAYS, Settings
 def build_log_group(
     scope: Construct, construct_id: str, *, name: str, settings: Settings, encryption: Encryption
 ) -> logs.LogGroup:
-    """Return a log group that goes with the stack."""
+    """Return a log group that is deleted with the stack."""
     return logs.LogGroup(
         scope,
         construct_id,

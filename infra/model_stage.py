@@ -19,9 +19,9 @@ from infra.waiting import Awaited, Polls, launch_and_wait
 _path = sfn.JsonPath.string_at
 
 TRAINED_ARTIFACTS = "$.training.ModelArtifacts.S3ModelArtifacts"
-"""Where a stage keeps the URI of its training job's artifact."""
+"""The path of the URI of a training job's artifact in a stage's state."""
 
-# What the run recorded on 2019-03-08 took, from creation to ready.
+# Durations from creation until ready, from the run recorded on 2019-03-08.
 _USUAL_TRAINING_SECONDS: dict[Stage, int] = {"pca": 191, "kmeans": 191}
 _USUAL_HOSTING_SECONDS: dict[Stage, int] = {"pca": 375, "kmeans": 440}
 
@@ -40,9 +40,9 @@ class Inference:
     state
         The map's name.
     function
-        What takes one shard.
+        The function that processes one shard.
     answer
-        The number it answers for each shard.
+        The number that it returns for each shard.
     """
 
     state: str
@@ -63,7 +63,7 @@ class Companions:
     of_inference
         Runs before the map, at the same time as the endpoint is created, if there is one.
     artifacts_path
-        Where the URI of the artifact to host is kept.
+        The path of the URI of the artifact to host.
     """
 
     of_training: sfn.IChainable | None = None
@@ -85,7 +85,7 @@ class ModelStage(Construct):
     Attributes
     ----------
     chain
-        From launching the training to the last shard's answer.
+        The states from the launch of the training job to the map over the shards.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ModelStage(Construct):
         if companion is None:
             return build(then)
         own = build(sfn.Succeed(self, f"{self.node.id}{name}ed"))
-        # The companion writes to S3, so its output is dropped.
+        # The output of the companion is dropped, because it writes its result to S3.
         parallel = sfn.Parallel(self, f"{name}{self.node.id}", output_path="$[0]")
         return parallel.branch(own, companion).next(then)
 
@@ -219,7 +219,7 @@ class ModelStage(Construct):
         each = sfn.DistributedMap(
             self,
             inference.state,
-            # Lists every shard in a file: no state carries the list, however many there are.
+            # The list of shards is read from a file, because it may be too large for a state's input.
             item_reader=sfn.S3JsonItemReader(bucket=bucket, key=_path("$.prepared.shards_key")),
             item_selector={
                 "run_id": _path("$.run_id"),
@@ -243,7 +243,7 @@ class ModelStage(Construct):
                 "artifacts": _path("$.artifacts"),
                 "shard": sfn.JsonPath.object_at("$.shard"),
             },
-            # One number a shard: Step Functions holds all shards' answers at a time, 256 KiB at most.
+            # One number per shard, because the results of all shards together must not exceed 256 KiB.
             result={answer: sfn.JsonPath.number_at(f"$.Payload.{answer}")},
             result_path="$",
             also_retry="model",

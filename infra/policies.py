@@ -1,4 +1,4 @@
-"""Grant a role what it needs, with the reason wherever a resource can't be named in full."""
+"""Grants permissions to roles, with a reason for each resource that contains a wildcard."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ def allow(
     conditions: Mapping[str, Any] | None = None,
     because: str | None = None,
 ) -> None:
-    """Let a role do something.
+    """Allow a role to perform actions on resources.
 
     Parameters
     ----------
     because
-        Why the resources hold a wildcard: acknowledges cdk-nag's finding on this role, for these resources only. A
-        wildcard without a reason fails the checks.
+        Why the resources contain a wildcard. This acknowledges cdk-nag's finding on this role, for these resources
+        only; a wildcard without a reason fails the checks.
     """
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions))
     if because is None:
@@ -34,12 +34,12 @@ def allow(
 
 
 def acknowledge(construct: Any, rule: str, reason: str) -> None:
-    """Accept one finding of cdk-nag on one construct."""
+    """Acknowledge one finding of cdk-nag on one construct."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
 def _flatten(value: Any) -> str:
-    """Write an ARN with references as cdk-nag names it in a finding: ``<ResultsBucket.Arn>/runs/*``."""
+    """Return an ARN with references in the form of cdk-nag's findings: ``<ResultsBucket.Arn>/runs/*``."""
     match value:
         case str():
             return value

@@ -1,4 +1,4 @@
-"""Creates roles as an account with rules about roles wants them: path, name and permissions boundary."""
+"""Creates roles with the path, name and permissions boundary that an account may require."""
 
 from aws_cdk import aws_iam as iam
 from constructs import Construct

@@ -1,4 +1,4 @@
-"""The role that SageMaker's training jobs and endpoints take: what AWS documents that they need, and no more."""
+"""The role of SageMaker's training jobs and endpoints, with only the permissions that AWS documents as required."""
 
 from aws_cdk import Aws
 from constructs import Construct
@@ -47,7 +47,7 @@ NOT_REHEARSED: dict[str, tuple[str, str]] = {
     "kms:GenerateDataKey": ("Writes artifacts that the customer key encrypts.", _KMS_PAGE),
     "kms:GenerateDataKeyWithoutPlaintext": ("SageMaker makes volumes that the customer key encrypts.", _KMS_PAGE),
 }
-"""What the role is granted that a rehearsal may not exercise: why it is needed, and where AWS says so."""
+"""The permissions that a rehearsal may not use: why each is needed, and the page on which AWS requires it."""
 
 
 class SageMakerRole(Construct):
@@ -56,7 +56,7 @@ class SageMakerRole(Construct):
     Attributes
     ----------
     role
-        What launchers pass to SageMaker.
+        The role that the launching functions pass to SageMaker.
     """
 
     def __init__(

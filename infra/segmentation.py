@@ -1,4 +1,4 @@
-"""The construct that holds a whole deployment, for any stack: builds its parts and wires them."""
+"""The construct that contains a whole deployment: builds its parts and connects them."""
 
 import json
 

@@ -30,7 +30,7 @@ allowed.
 """
 
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
-# What validators require in addition to the schema.
+# The values that validators allow, where the schema is not precise enough.
 _ALLOWED = {
     "log_retention_days": ", ".join(map(str, LOG_RETENTION_DAYS)),
     "training_instance_types": "SageMaker instance types for training, each once",

@@ -1,1 +1,1 @@
-"""The embedded AWS: ministack, the SageMaker it lacks, and the command line that runs the stack in it."""
+"""The command line, which runs the stack in the embedded AWS."""

@@ -137,7 +137,7 @@ def _quotas(account: Account, template: Template) -> Iterator[Row]:
 def _quota_rows(
     wanted: list[tuple[str, str]], values: Mapping[str, float], used: Mapping[str, int], needed: int
 ) -> Iterator[Row]:
-    """Return a row per instance type; only if no type of the list can be used is that a failure."""
+    """Return a row per instance type; a type that cannot be used is a failure only if no type of the list can."""
     free = {name: values.get(f"{name} for {usage}", -1) - used[name] for name, usage in wanted}
     unusable: Verdict = "warning" if max(free.values()) >= needed else "failed"
     for name, usage in wanted:
@@ -197,14 +197,14 @@ def _permissions(account: Account, template: Template) -> Iterator[Row]:
 
 
 def _principal(account: Account, caller: str) -> str:
-    """Return the ARN of the user or role whose policies count; that of a session lacks the role's path."""
+    """Return the ARN of the user or role to check; for a session, it is looked up, as a session's ARN has no path."""
     if ":assumed-role/" not in caller:
         return caller
     return str(account.client("iam").get_role(RoleName=caller.split("/")[1])["Role"]["Arn"])
 
 
 def _collisions(account: Account, template: Template) -> Iterator[Row]:
-    """Check whether resources that are not the stack's own have the names that the stack wants."""
+    """Check whether resources outside the stack already have names that the stack needs."""
     status = _stack_status(account, template.name)
     if status is not None:
         broken = status.endswith("FAILED") or status == "ROLLBACK_COMPLETE"

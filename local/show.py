@@ -66,7 +66,7 @@ def segment_table(segments: "SegmentsDocument") -> RenderableType:
 
 
 def warnings(segments: "SegmentsDocument") -> list[str]:
-    """Describe what a reader of the result should know: dropped rows, constant columns, a steadier k.
+    """Return warnings about the result: dropped rows, constant columns, another k that is more stable.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def comparison(found: "CountyComparison") -> RenderableType:
 
 
 def changes(found: Mapping[str, Any]) -> RenderableType:
-    """Return what changed since the previous run: the verdict, and the most certain movers."""
+    """Return the changes since the previous run: the verdict, and the counties that moved most certainly."""
     if found["reason"] is not None:
         return str(found["reason"])
     names = {segment["number"]: segment["name"] for segment in found["segments"]}

@@ -1,7 +1,7 @@
-"""Groups the events of an execution's history into the steps that a person thinks in.
+"""Groups the events of an execution's history into the steps that are shown to a user.
 
-A state machine has many states per step: it launches a job, describes it, waits, and describes it again. Here these
-states become one step that has a start, an end and a note of what it is waiting for.
+A state machine has many states per step: it launches a job, describes it, waits, and describes it again. These states
+become one step with a start, an end and a note of what it is waiting for.
 """
 
 import json

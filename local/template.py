@@ -1,4 +1,4 @@
-"""Reads what a synthesized stack says about the account that it needs."""
+"""Reads from a synthesized stack what it requires of the account."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Template:
     name
         The stack's name.
     account, region
-        Where it must be deployed; ``None`` if the deployer's credentials decide.
+        The account and region to deploy to; ``None`` if the deployer's credentials decide.
     bootstrap_parameter
         The SSM parameter with the version of the bootstrap stack.
     bootstrap_version
@@ -62,7 +62,7 @@ class Template:
 
     @property
     def run_settings(self) -> RunSettings:
-        """The settings of runs; what is known only on deployment has a placeholder."""
+        """The settings of runs, with placeholders for values that are known only on deployment."""
         variables = self.of_type("AWS::Lambda::Function")[0]["Environment"]["Variables"]
         return RunSettings.from_environment({VARIABLE: _text(variables[VARIABLE])})
 

@@ -1,7 +1,7 @@
 r"""Text output that is safe on any terminal.
 
-Names in a census come from strangers. Control characters could recolor or rewrite what the terminal shows, and
-bidirectional overrides could reorder it, so both are printed as escape sequences such as ``\x9b``.
+Names in a census are untrusted text. Control characters could change what the terminal shows, and bidirectional
+overrides could reorder it, so both are printed as escape sequences such as ``\x9b``.
 """
 
 import codecs

@@ -1,6 +1,6 @@
-"""Write infra/algorithm_images.json: who publishes SageMaker's PCA and k-means images, region by region.
+"""Write infra/algorithm_images.json: the registry accounts of SageMaker's PCA and k-means images in each region.
 
-Runs in the conformance environment, since only the SageMaker SDK knows: ``python -m tools.algorithm_images``.
+The source is the SageMaker SDK, so run it in the conformance environment: ``python -m tools.algorithm_images``.
 """
 
 import json
@@ -16,17 +16,17 @@ _URI = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<d
 
 
 def algorithm_images() -> dict[str, dict[str, str]]:
-    """Ask the SageMaker SDK for the images of every region that it knows.
+    """Return the images of every region that the SageMaker SDK knows.
 
     Returns
     -------
     dict
-        For each region the registry's account of each algorithm, and the ``domain`` its registry is under.
+        For each region, the account of each algorithm's registry, and the ``domain`` of the registries.
 
     Raises
     ------
     ValueError
-        When a URI is not ``<account>.dkr.ecr.<region>.<domain>/<algorithm>:1``, or the algorithms' domains differ.
+        If a URI is not ``<account>.dkr.ecr.<region>.<domain>/<algorithm>:1``, or the algorithms' domains differ.
     """
     regions = {
         region
@@ -51,7 +51,7 @@ def _images_in(region: str) -> dict[str, str]:
 
 
 def as_text(images: dict[str, dict[str, str]]) -> str:
-    """One region a line, so that a change of one is a change of one line."""
+    """Return the file's text: one region per line, so that a change to a region changes one line."""
     lines = (f"  {json.dumps(region)}: {json.dumps(entry)}" for region, entry in images.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

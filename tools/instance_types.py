@@ -9,7 +9,7 @@ from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "infra" / "instance_types.json"
 
-# The price lists name no types for training by themselves, so the types for processing stand in for them.
+# The price lists do not list instance types for training separately, so the types for processing are used.
 _SCHEMAS = {"hosting": "aws_sagemaker_hosting", "training": "aws_sagemaker_processing"}
 
 

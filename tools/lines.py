@@ -15,7 +15,7 @@ _NOT_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, t
 
 
 def code_lines(source: str) -> int:
-    """Return how many lines of a module hold code."""
+    """Return the number of lines of a module that contain code."""
     lines = {
         number
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -23,7 +23,7 @@ def code_lines(source: str) -> int:
         for number in range(token.start[0], token.end[0] + 1)
     }
     for node in ast.walk(ast.parse(source)):
-        # A string that stands alone is documentation.
+        # A string that is a statement of its own is documentation.
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(lines)
@@ -37,7 +37,7 @@ def by_folder(revision: str | None) -> Counter[str]:
         if name.endswith(".py"):
             try:
                 source = _git("show", f"{revision}:{name}") if revision else Path(name).read_text(encoding="utf-8")
-            except FileNotFoundError:  # deleted, but not yet from the index
+            except FileNotFoundError:  # deleted from the working tree, but not from the index
                 continue
             found[name.split("/")[0] if "/" in name else "."] += code_lines(source)
     return found

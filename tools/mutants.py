@@ -37,16 +37,16 @@ FOLDERS = ("jobs", "contract", "lambdas")
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.json"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 WANTED_SCORE = 0.9
-# A decorator that is missing or an exception that is another fails on import or changes no behaviour of ours.
+# Operators whose mutants fail on import or change no behavior that this project is responsible for.
 LEFT_OUT = ("core/RemoveDecorator", "core/ExceptionReplacer", "core/VariableReplacer", "core/VariableInserter")
 SECONDS = 600
 
 
 class StringReplacer(Operator):  # type: ignore[misc]
-    """Changes a plain string, which cosmic-ray's own operators leave alone."""
+    """Changes plain strings, which cosmic-ray's own operators do not change."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        """Yield the place of a string literal."""
+        """Yield the position of a string literal."""
         if isinstance(node, parso.python.tree.String):
             yield node.start_pos, node.end_pos
 
@@ -58,13 +58,13 @@ class StringReplacer(Operator):  # type: ignore[misc]
 
     @classmethod
     def examples(cls) -> list[Any]:
-        """Return no examples: they are for cosmic-ray's own tests."""
+        """Return no examples, which only cosmic-ray's own tests need."""
         return []
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change to one file: `place` is the line and the column of what it changes."""
+    """One change to one file; `place` is the line and column of the changed code."""
 
     file: str
     operator: str
@@ -72,7 +72,7 @@ class Mutant:
     place: tuple[int, int]
 
     def mutated(self) -> str | None:
-        """Return the file's mutated text, or None where the operator makes none."""
+        """Return the file's mutated text, or None if the operator produces none."""
         text = (ROOT / self.file).read_text(encoding="utf-8")
         found: str | None = mutate_code(text, operators()[self.operator], self.occurrence)
         return found
@@ -94,7 +94,7 @@ def operators() -> dict[str, Operator]:
 
 
 def spans_without_behaviour(tree: ast.AST) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where annotations and docstrings stand: a change there is no fault."""
+    """Return the start and end of each annotation and docstring, in which a change does not affect behavior."""
     found: list[ast.AST | None] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
@@ -123,7 +123,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def sample(size: int, seed: int) -> list[Mutant]:
-    """Draw mutants of as many places, none of which is known to be equivalent."""
+    """Draw `size` mutants at different places, without those that are known to be equivalent."""
     files = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
     everything = [mutant for file in files for mutant in mutants_of(file)]
     random.Random(seed).shuffle(everything)  # noqa: S311
@@ -138,7 +138,7 @@ def sample(size: int, seed: int) -> list[Mutant]:
 
 
 class Copies:
-    """Copies of the project, in each of which one mutant is tested at a time."""
+    """Copies of the project, each of which tests one mutant at a time."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
@@ -154,7 +154,7 @@ class Copies:
             self._free.put(copy)
 
     def notices(self, mutant: Mutant) -> bool:
-        """Say whether the unit tests fail with this mutant, the nearest tests run first."""
+        """Return whether the unit tests fail with this mutant; the nearest tests run first."""
         copy = self._free.get()
         target = copy / mutant.file
         original = target.read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ class Copies:
 
 
 def nearest_tests(copy: Path, file: str) -> list[str]:
-    """Return the folders of tests in the order to run them: that of the file's own room, then the others."""
+    """Return the test folders in the order to run them: first that of the file's own package, then the others."""
     room = copy / "tests" / "unit" / Path(file).parent
     while not room.is_dir():
         room = room.parent
@@ -175,7 +175,7 @@ def nearest_tests(copy: Path, file: str) -> list[str]:
 
 
 def run_tests(copy: Path, tests: list[str]) -> bool:
-    """Run tests until the first fails, and say whether one did or time ran out."""
+    """Run tests until one fails, and return whether one failed or the time limit was exceeded."""
     variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "CENSUS_CSV": str(census())}
     command = [str(PYTHON), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
     try:
@@ -186,13 +186,13 @@ def run_tests(copy: Path, tests: list[str]) -> bool:
 
 
 def census() -> Path:
-    """Return where the recorded run's file is; the tests that need it skip where it isn't."""
+    """Return the path of the recorded run's file; tests that need it are skipped if it does not exist."""
     beside = ROOT.parent / "shared" / "data" / "Census_Data_for_SageMaker.csv"
     return Path(os.environ.get("CENSUS_CSV", beside))
 
 
 def main() -> None:
-    """Print the mutants that no test noticed, and the score by folder; fail where it is below nine tenths."""
+    """Print the mutants that no test noticed and the scores; fail if the score is below :data:`WANTED_SCORE`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=11)

@@ -16,13 +16,13 @@ PACKAGES = ("contract", "infra", "lambdas", "jobs", "embedded_aws", "local")
 
 
 def module_imports() -> dict[str, set[str]]:
-    """Return the modules that each module of ours imports directly."""
+    """Return the modules of this project that each of its modules imports directly."""
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     return {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
 
 
 def circle(imports: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the modules of one circle in the order of its imports, or nothing if there is none."""
+    """Return the modules of one circle in the order of its imports, or an empty list if there is none."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

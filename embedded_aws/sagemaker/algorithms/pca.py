@@ -84,7 +84,7 @@ class PcaSums:
         mean = self.shift + self._sum / self.rows
         moment = self._moment.copy()
         project = self._sketch if self._sketch is not None else np.eye(len(mean))
-        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ for the shift c. Without centering, m is 0.
+        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ, with c the shift. Without centering, it is then undone for c = 0.
         offset = self._sum / self.rows
         moment -= self.rows * np.outer(offset, offset @ project)
         if not subtract_mean:
@@ -116,11 +116,11 @@ def sketch_matrix(features: int, components: int, extra: int, seed: int) -> Arra
 
 
 def _eigen(moment: Array, sketch: Array | None) -> tuple[Array, Array]:
-    """Eigenvalues ascending and eigenvectors as columns, of `moment` or of what `moment` is the sketch of."""
+    """Return ascending eigenvalues, and eigenvectors as columns, of `moment` or of the matrix that it sketches."""
     if sketch is None:
         values, vectors = np.linalg.eigh((moment + moment.T) / 2)
         return values, vectors
-    # Nyström with the stabilising shift of Tropp et al., "Fixed-rank approximation of a positive-semidefinite
+    # Nyström's method with the stabilizing shift of Tropp et al., "Fixed-rank approximation of a positive-semidefinite
     # matrix from streaming data" (2017), algorithm 3.
     nudge = np.finfo(float).eps * max(np.linalg.norm(moment), np.finfo(float).tiny)
     nudged = moment + nudge * sketch
