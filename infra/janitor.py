@@ -1,4 +1,4 @@
-"""Invokes the sweep after every unsuccessful execution and every 15 minutes."""
+"""Invokes the sweep after every unsuccessful execution, and every ``SWEEP_MINUTES`` minutes."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events

@@ -31,7 +31,7 @@ _PIP_OPTIONS = (
     "--platform=manylinux_2_27_x86_64",
     "--platform=manylinux2014_x86_64",
 )
-# Parts of wheels that no function imports, about 160 MB of the science layer.
+# Parts of wheels that no function imports.
 _PRUNED_FOLDERS = ("tests", "__pycache__")
 _PRUNED_SUFFIXES = (".pyc", ".pyi", ".pyx", ".pxd")
 

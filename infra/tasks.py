@@ -36,7 +36,7 @@ _TRANSIENT_ERRORS = (
 )
 # An endpoint that has just come into service, or whose container is busy.
 _MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
-# Step Functions reports errors that SageMaker's model does not define as SageMakerException, whatever their code, and
+# Step Functions reports errors that SageMaker's model does not define as SageMakerException, for any code, and
 # a request that never got a response, such as one whose connection broke, as SdkClientException.
 _SAGEMAKER_ERRORS = (
     "SageMaker.SageMakerException",

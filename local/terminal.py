@@ -58,8 +58,8 @@ def print_line(text: str, *, stderr: bool = False) -> None:
 def degrade_output() -> None:
     """Make standard output and error accept any text, whatever their encoding.
 
-    A character that the encoding lacks is replaced: a symbol of ours by its look-alike in ASCII, any other character
-    by its escape sequence.
+    A character that the encoding lacks is replaced: a symbol of the command line by a similar ASCII character, any
+    other character by its escape sequence.
     """
     codecs.register_error(_ERROR_HANDLER, _replace_unencodable)
     for stream in (sys.stdout, sys.stderr):

@@ -28,9 +28,9 @@ OPERATION_FAULTS = {
     "unavailable": _NO,  # ServiceUnavailable, 503
     "denied": _NO,  # AccessDeniedException
     "invalid": _MAY,  # ValidationException with the value as its message
-    "limit": _NO,  # ResourceLimitExceeded, whatever the instance type
-    "quota": _YES,  # ResourceLimitExceeded when the request is for this instance type
-    "unsupported": _YES,  # ValidationException "Unsupported instance type" when the request is for this type
+    "limit": _NO,  # ResourceLimitExceeded for any instance type
+    "quota": _YES,  # ResourceLimitExceeded if the request is for this instance type
+    "unsupported": _YES,  # ValidationException "Unsupported instance type" if the request is for this type
     "reset": _NO,  # the connection breaks before the operation is done
     "lost": _NO,  # the operation is done, then the connection breaks before the response
     "slow": _YES,  # seconds before the operation is done

@@ -7,9 +7,9 @@
   const rows = data.rows;
   const names = new Map(data.segments.map((segment) => [segment.label, `${segment.label}: ${segment.name}`]));
   const shown = new Set(names.keys());
-  const filtered = new Set(); // views that follow the filter
+  const filtered = new Set(); // the views to which the filter applies
 
-  // `ast` makes Vega interpret its expressions instead of compiling them, which the page's own policy forbids.
+  // With `ast`, Vega interprets expressions. Compiling them is forbidden by the page's Content-Security-Policy.
   async function draw(element, name, datasets = {}) {
     const spec = structuredClone(charts[name]);
     if (spec.params) spec.params.find((parameter) => parameter.name === "shown").value = [...shown];
@@ -78,7 +78,7 @@
 
   // --- table --------------------------------------------------------------------------------------------------
   const PAGE = 25;
-  const LONGEST_NAME = 200; // characters of a cell; its tooltip has the whole text
+  const LONGEST_NAME = 200; // characters shown in a cell, whose tooltip has the whole text
   const table = document.getElementById("rows");
   let order = [], found = [], page = 0, sorted = { column: null, down: false };
 
@@ -210,7 +210,7 @@
       map.signal("coloring", value).runAsync();
     };
     for (const choice of choices) choice.addEventListener("change", color);
-    color(); // a browser may have restored another choice
+    color(); // the browser may have restored another choice
   }
 
   async function start() {
