@@ -263,5 +263,5 @@ class Flow(Construct):
         return ("training", "endpoint", "hosting") if self._settings.hosts_models else ("training",)
 
     def _select_descriptions(self) -> dict[str, Any]:
-        """Select what a ModelStage describes from the results of the Parallel state whose first branch it is."""
+        """Select these fields from the results of a Parallel state whose first branch is the ModelStage."""
         return {key: _object(f"$[0].{key}") for key in self._descriptions}

@@ -155,7 +155,7 @@ class _Grants:
     def start_run(self) -> None:
         role = self._functions.role("start_run")
         allow(role, ["states:StartExecution", "states:ListExecutions"], [self._machine])
-        # Lambda receives and deletes messages as this role; the function itself changes when one is visible again.
+        # Lambda receives and deletes messages with this role; the function itself changes a message's visibility.
         receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
         allow(role, receive, [self._given.queue.queue_arn])
         self._read_input("start_run", "s3:GetObject", "s3:GetObjectVersion")

@@ -76,11 +76,11 @@ _NO_COMPANIONS = Companions()
 
 
 class ModelStage(Construct):
-    """The states of one model; PCA's and k-means' are the same.
+    """The states of one model, which are the same for PCA and k-means.
 
     Its input holds ``run_id`` and ``prepared``; its output adds ``training``, SageMaker's description of the job, and
-    ``inferred``, the first shard's result. Where the model is hosted, it also adds ``endpoint``, SageMaker's
-    description, and ``hosting``, what launched the endpoint.
+    ``inferred``, the first shard's result. If the model is hosted, it also adds ``endpoint``, SageMaker's description,
+    and ``hosting``, the result of the function that launched the endpoint.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from infra.settings import Settings
 
 
 class SegmentationStack(Stack):
-    """Holds one :class:`CensusSegmentation`, and is called by its id.
+    """Contains one :class:`CensusSegmentation`, whose id is the name of the stack.
 
     Attributes
     ----------

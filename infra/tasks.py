@@ -36,8 +36,8 @@ _TRANSIENT_ERRORS = (
 )
 # An endpoint that has just come into service, or whose container is busy.
 _MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
-# Step Functions reports errors that SageMaker's model does not define as SageMakerException, for any code, and
-# a request that never got a response, such as one whose connection broke, as SdkClientException.
+# Step Functions reports every error that SageMaker's model does not define as SageMakerException, and a request without
+# a response, for example because the connection broke, as SdkClientException.
 _SAGEMAKER_ERRORS = (
     "SageMaker.SageMakerException",
     "SageMaker.SdkClientException",

@@ -24,7 +24,7 @@ def record(path: Path) -> None:
     path.chmod(0o600)
 
     def noting_evaluate(context: Any, policies: Any, *limits: Any) -> Any:
-        # A resource's policy is evaluated after the role's, for the same request.
+        # Keeps the first context of a request, which is that of the role's policies; resource policies follow.
         if _context.get() is None:
             _context.set(context)
         return evaluate(context, policies, *limits)

@@ -81,7 +81,7 @@ class Bucket:
         Raises
         ------
         S3Error
-            When listing is refused or fails.
+            If listing is refused or fails.
         """
         bucket, prefix = split_uri(uri)
         try:
@@ -97,7 +97,7 @@ class Bucket:
         Raises
         ------
         S3Error
-            When reading is refused or fails.
+            If reading is refused or fails.
         """
         return b"".join(self.chunks(uri, 1 << 24))
 
@@ -107,7 +107,7 @@ class Bucket:
         Raises
         ------
         S3Error
-            When reading is refused or fails.
+            If reading is refused or fails.
         """
         bucket, key = split_uri(uri)
         try:
@@ -123,7 +123,7 @@ class Bucket:
         Raises
         ------
         S3Error
-            When writing is refused or fails.
+            If writing is refused or fails.
         """
         bucket, key = split_uri(uri)
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}

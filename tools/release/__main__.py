@@ -24,7 +24,7 @@ def write_release(target: Path, *, bundle: bool = True) -> None:
     Parameters
     ----------
     target
-        The folder to write; what it held before is deleted.
+        The folder to write; its previous content is deleted.
     bundle
         Whether the layers are built, which downloads their packages.
 

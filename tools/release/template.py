@@ -12,7 +12,7 @@ from infra.settings import Settings
 from infra.sources import PROJECT
 from infra.stack import SegmentationStack
 
-# infra comes before aws_cdk, because it silences CDK's banner.
+# infra is imported before aws_cdk, because it disables a warning that aws_cdk prints.
 from aws_cdk import App, CfnParameter, DefaultStackSynthesizer  # isort: skip
 
 TEMPLATE = "template.json"

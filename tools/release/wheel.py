@@ -1,7 +1,7 @@
 """Lays out the wheel: hatchling calls this hook when it builds one.
 
 The wheel has one top-level package. The rooms of this repository, such as ``infra`` and ``jobs``, are folders of that
-package, and their imports of each other are rewritten. The functions' source files travel unchanged, as data.
+package, and their imports of each other are rewritten. The functions' source files are included unchanged, as data.
 docs/decisions/0024-one-package-in-the-wheel.md gives the reasons.
 """
 

@@ -107,15 +107,14 @@ KMEANS: Mapping[str, Rule] = {
 
 
 def read(rules: Mapping[str, Rule], provided: Mapping[str, str]) -> dict[str, Any]:
-    """Validate what a job provides and fill in the defaults.
+    """Validate a job's hyperparameters and add the defaults.
 
     Parameters
     ----------
     rules
         `PCA` or `KMEANS`.
     provided
-        The job's HyperParameters. Names with a leading underscore are the containers' internal switches: accepted
-        and ignored.
+        The job's HyperParameters. Names with a leading underscore are internal to the containers, and are ignored.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def read(rules: Mapping[str, Rule], provided: Mapping[str, str]) -> dict[str, An
     Raises
     ------
     TrainingError
-        A ClientError for an unknown name, a missing one, or a value out of range.
+        If a name is unknown, a required one is missing, or a value is not allowed; it is a ClientError.
     """
     for name in provided:
         if name not in rules and not name.startswith("_"):
