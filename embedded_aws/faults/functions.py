@@ -47,7 +47,7 @@ class Strike:
 
 
 class FunctionFaults:
-    """Selects the invocations to which a fault applies, and kills their processes in time."""
+    """Selects the invocations to which a fault applies, and kills their processes after the specified call."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults

@@ -62,7 +62,7 @@ class Environments:
 
     @staticmethod
     def end_idle_forever(idle_seconds: float) -> None:
-        """End environments that were idle for ``idle_seconds``; return only when the process ends."""
+        """End environments that were idle for ``idle_seconds``; never return."""
         while True:
             time.sleep(idle_seconds / _CHECKS_PER_IDLE_TIME)
             lambda_runtime.kill_workers(_remove_idle(partial(_unused_since, time.time() - idle_seconds)))

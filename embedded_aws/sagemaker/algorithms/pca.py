@@ -84,7 +84,7 @@ class PcaSums:
         mean = self.shift + self._sum / self.rows
         moment = self._moment.copy()
         project = self._sketch if self._sketch is not None else np.eye(len(mean))
-        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ, with c the shift. Without centering, it is then undone for c = 0.
+        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ, with c the shift. Without centering, n·m·mᵀ is added again.
         offset = self._sum / self.rows
         moment -= self.rows * np.outer(offset, offset @ project)
         if not subtract_mean:
