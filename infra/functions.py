@@ -24,7 +24,7 @@ from infra.sources import FUNCTIONS
 
 CALL_SECONDS = 60
 """Time limit of a function that only calls AWS: the calls take a second or two, and their retries may take longer."""
-# Invoked asynchronously, so events that they fail to handle are sent to the dead letters.
+# No caller handles the errors of these functions, so events that they fail to handle are sent to the dead letters.
 _STARTED_BY_EVENTS = ("start_run", "sweep")
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _NETWORK_INTERFACES = (

@@ -10,7 +10,7 @@ from infra.settings import Settings
 
 
 class SegmentationStack(Stack):
-    """Contains one :class:`CensusSegmentation`, whose id is the name of the stack.
+    """Contains one :class:`CensusSegmentation`; the stack's name is the id of the deployment.
 
     Attributes
     ----------
