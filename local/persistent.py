@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local import progress, results, show, terminal
+from local.disk import RUNNING_BYTES, require_space
 from local.errors import UserError
 from local.follow import Follower, Snapshot
 from local.session import UP, Options, start
@@ -31,7 +32,7 @@ def start_up(options: Options, *, stay: bool) -> None:
     Raises
     ------
     UserError
-        If it cannot be started or is already running.
+        If it cannot be started or is already running, or its disk is full.
     """
     if (running := Stack.find(UP)) is not None:
         raise UserError(
@@ -201,6 +202,8 @@ def _report_runs(stack: Stack) -> None:
     """Print a line when a run begins and when it ends, until the embedded AWS is stopped by another command."""
     reported: dict[str, str] = {}
     while Stack.find(UP) is not None:
+        # Where the disk is full, the functions and jobs of the embedded AWS fail and are retried for a long time.
+        require_space(stack.cloud.directory, RUNNING_BYTES)
         for run in reversed(stack.runs()):
             run_id, status = run["name"], run["status"]
             if reported.get(run_id) != status:

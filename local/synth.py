@@ -6,6 +6,7 @@ which the CDK's own ``aws:cdk:bundling-stacks`` switches off.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _INPUTS = ("app.py", "cdk.json", "requirements.txt", "contract", "infra", "jobs", "lambdas", "layers")
 NODE_VERSION = 20
 """The oldest version of Node.js that synthesizes the stack."""
+_NO_SPACE = os.strerror(errno.ENOSPC)
 _CLI_SWITCHES = {
     "pathMetadata": "aws:cdk:enable-path-metadata",
     "assetMetadata": "aws:cdk:enable-asset-metadata",
@@ -53,6 +55,8 @@ def synth(outdir: Path, context: Mapping[str, Any] | None = None, *, bundle: boo
     ------
     SynthError
         If the app fails, for example because of an invalid setting.
+    OSError
+        If the directory cannot be written, with ``errno.ENOSPC`` if its disk is full.
     """
     outdir = outdir.resolve()
     full_context = _context(context or {}, bundle=bundle)
@@ -89,6 +93,8 @@ def _run_app(outdir: Path, context: Mapping[str, Any]) -> None:
     )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
+        if lines and _NO_SPACE.lower() in lines[-1].lower():  # the CDK's own error, from Node.js, has another case
+            raise OSError(errno.ENOSPC, _NO_SPACE, str(outdir))
         raise SynthError(lines[-1] if lines else f"app.py ended with exit code {done.returncode}")
 
 

@@ -456,6 +456,54 @@ def test_a_full_disk_under_the_embedded_aws_is_reported(shell: Shell, tmp_path: 
     assert re.match(r"error: the disk of \S+ is full: ", line)
 
 
+def test_a_full_disk_under_the_assembly_is_reported(shell: Shell, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "assembly", "1m") as disk:
+        shown = shell("run", "--quiet", CENSUS_ASSEMBLY=str(disk / "cdk.out"))
+        assembly = (disk / "cdk.out").resolve()
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == (
+        f"error: no space is left on the disk for {assembly}; free some space and run the command again\n"
+    )
+    assert list(shell.temporary.iterdir()) == []
+
+
+def test_a_full_disk_under_the_logs_is_reported(shell: Shell, tmp_path: Path) -> None:
+    (shell.home / "unreadable").mkdir(exist_ok=True)
+    for name in (results.LABELED, results.SEGMENTS):
+        (shell.home / "unreadable" / name).write_text("{}")
+    with small_disk(tmp_path / "logs", "1m") as disk:
+        fill(disk / "ballast")
+        shown = shell("explain", "1001", "--dir", "unreadable", CENSUS_HOME=str(disk))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    (line,) = shown.stderr.splitlines()
+    assert line.startswith("error: unexpected ")
+    assert line.endswith("(the log cannot be written: [Errno 28] No space left on device)")
+
+
+def test_a_disk_that_fills_up_under_the_embedded_aws_and_its_logs_stops_it(shell: Shell, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "up", "128m") as disk:
+        process = subprocess.Popen(
+            [str(CENSUS), "up", "--follow", "--port", "0"],
+            cwd=shell.home,
+            env=shell.environment(PYTHONUNBUFFERED="1", CENSUS_HOME=str(disk)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            first_line_with("Waiting for CSVs", process.stdout)
+            started = clouds_of(psutil.Process(process.pid)) + psutil.Process(process.pid).children(recursive=True)
+            fill(disk / "ballast")
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == 1
+        (line,) = errors.splitlines()
+        assert re.match(r"error: the disk of \S+ is full: ", line)
+        _, alive = psutil.wait_procs(started, timeout=10)
+        assert alive == []
+
+
 def fill(path: Path) -> None:
     """Write a file until the disk is full."""
     with suppress(OSError), path.open("wb", buffering=0) as file:
