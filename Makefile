@@ -161,6 +161,7 @@ bench: setup $(CONFORMANCE_READY) ## Measure, as ratios against named references
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.stability
 	@$(BIN)/python -m bench.certainty
+	@$(BIN)/python -m bench.bombs
 
 # A pin that the advisories' index doesn't know is no pin without vulnerabilities: both audits then fail, and say so.
 audit: setup ## Known vulnerabilities and licences of all pins
