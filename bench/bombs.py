@@ -149,7 +149,7 @@ def measure(bomb: Bomb) -> Outcome:
         done = subprocess.run(
             [sys.executable, "-m", "bench.bombs", str(path)],
             cwd=ROOT,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            env={"OPENBLAS_NUM_THREADS": "1"},  # more threads would reserve more memory
             stdout=subprocess.PIPE,
             text=True,
             check=True,

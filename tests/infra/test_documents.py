@@ -7,7 +7,8 @@ from infra import diagram, settings_docs
 from infra.functions import function_specs
 from infra.settings import Settings
 from jobs.sagemaker.recordio import frame_bytes
-from tests.infra.synthesis import ROOT, template_of
+from tests.infra.synthesis import ROOT, resources, template_of
+from tests.infra.test_permissions import actions
 
 WRITTEN = {"bench/last.json", "jobs/vendor"}
 """Files that commands write, and that are not committed."""
@@ -54,3 +55,20 @@ def test_the_operations_page_lists_a_vpc_endpoint_for_every_service_that_functio
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`com\.amazonaws\.<region>\.([a-z.]+)`", page))
     assert listed == {names.get(service, service) for service in called}
+
+
+def test_the_security_page_lists_every_role_with_its_service_and_the_services_that_it_calls() -> None:
+    names = {f"Functions{spec.construct_id}Role": f"`{spec.name}`" for spec in function_specs(Settings())}
+    names |= {"SageMakerRole": "SageMaker's execution role", "WorkflowRole": "the state machine"}
+    expected = []
+    for logical_id, role in resources(template_of(), "AWS::IAM::Role").items():
+        (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        (service,) = trust["Principal"].values()
+        called = {action.split(":")[0] for action in actions(logical_id)} - {"logs", "xray"}
+        calls = ", ".join(f"`{name}`" for name in sorted(called))
+        expected.append((names[logical_id[:-8]], f"`{service.removesuffix('.amazonaws.com')}`", calls))
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| role | assumed by | calls |")
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[2:]]
+    assert sorted((row[0], row[1], row[2]) for row in rows) == sorted(expected)
+    assert {len(row) for row in rows} == {5}
