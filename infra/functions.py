@@ -157,7 +157,7 @@ class Functions(Construct):
             f"{spec.construct_id}Role",
             settings=self._settings,
             name=name,
-            service="lambda.amazonaws.com",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"Taken by the function {name}",
         )
         streams = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:/aws/lambda/{name}:*"

@@ -7,23 +7,23 @@ from infra.settings import Settings
 
 
 def build_role(
-    scope: Construct, construct_id: str, *, settings: Settings, name: str, service: str, description: str
+    scope: Construct, construct_id: str, *, settings: Settings, name: str, assumed_by: iam.IPrincipal, description: str
 ) -> iam.Role:
-    """Return a role that a service assumes.
+    """Return a role that follows the account's rules.
 
     Parameters
     ----------
     name
         The role's name, which follows ``role_name_prefix``; without that setting, CloudFormation chooses the name.
-    service
-        The service's principal, such as ``lambda.amazonaws.com``.
+    assumed_by
+        Who may assume the role, such as ``iam.ServicePrincipal("lambda.amazonaws.com")``.
     """
     boundary = settings.permissions_boundary
     return iam.Role(
         scope,
         construct_id,
         description=description,
-        assumed_by=iam.ServicePrincipal(service),
+        assumed_by=assumed_by,
         path=settings.role_path,
         role_name=f"{settings.role_name_prefix}{name}" if settings.role_name_prefix else None,
         permissions_boundary=(

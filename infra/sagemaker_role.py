@@ -1,6 +1,7 @@
 """The role of SageMaker's training jobs and endpoints, with only the permissions that AWS documents as required."""
 
 from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract.layout import ANY_RUN
@@ -75,7 +76,7 @@ class SageMakerRole(Construct):
             "Role",
             settings=settings,
             name=f"{settings.deployment_id}-sagemaker",
-            service="sagemaker.amazonaws.com",
+            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
             description="Taken by SageMaker for training and hosting",
         )
         self._allow_data(storage)

@@ -1,6 +1,7 @@
 """The state machine: from the object version of a CSV to labeled counties, with no resource left on any path."""
 
 from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -60,7 +61,7 @@ class Workflow(Construct):
             "Role",
             settings=settings,
             name=f"{settings.deployment_id}-state-machine",
-            service="states.amazonaws.com",
+            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
             description=f"Taken by the state machine {settings.deployment_id}",
         )
         flow = Flow(self, "Flow", settings=settings, storage=storage, functions=functions)

@@ -2,24 +2,19 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from cdk_nag import AwsSolutionsChecks, ServerlessChecks
-from cfnlint.api import ManualArgs, lint
 
 from infra.stack import SegmentationStack
+from tests.infra.checks import cfn_lint, findings_of
 from tests.infra.synthesis import BUDGET, KMS, new_app, new_stack, template_of
 
 REGIONS = ["us-east-1", "us-west-1", "eu-central-1", "ap-northeast-2", "sa-east-1"]
 COMBINATIONS = {"default": {}, "kms": KMS, "budget": BUDGET, "function": {"inference": "function"}}
-# CDK makes each function wait for its role by name, too: so that the role's policy is there (see .cfnlintrc.yaml).
-IGNORED = ["W3005"]
 
 
 def nag_findings(change: Callable[[SegmentationStack], object] | None = None, **settings: Any) -> set[str]:
@@ -28,18 +23,7 @@ def nag_findings(change: Callable[[SegmentationStack], object] | None = None, **
     stack = new_stack(app, **settings)
     if change is not None:
         change(stack)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
-    try:
-        app.synth()
-    except RuntimeError as error:
-        assert "ValidationFailed" in str(error)  # noqa: PT017 - any other error is one of ours
-    report = json.loads((Path(app.outdir) / "validation-report.json").read_text())
-    return {violation["ruleName"] for pack in report["pluginReports"] for violation in pack["violations"]}
-
-
-def cfn_lint(template: dict[str, Any], region: str) -> list[str]:
-    config = ManualArgs(regions=[region], ignore_checks=IGNORED)
-    return [str(match) for match in lint(json.dumps(template), config=config)]
+    return findings_of(app)
 
 
 @pytest.mark.parametrize("settings", COMBINATIONS.values(), ids=COMBINATIONS)
