@@ -1,8 +1,8 @@
 # ruff: noqa: PLC0415 - commands import what they need, because --help must not wait for boto3 and pandas
 """The command line, which runs the whole stack on this machine."""
 
+import inspect
 import json
-import os
 import re
 import signal
 import sys
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from local.errors import UserError, explain_unexpected
+from local.program import MODULE, PROGRAM
 from local.terminal import abandon_output, degrade_output, print_line
 
 if TYPE_CHECKING:
@@ -24,22 +25,21 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """The exit code after Ctrl-C; a shell reports 128 plus the number of the signal."""
 UP_PORT = 4566
-COMMAND_VARIABLE = "CENSUS_COMMAND"
 
 app = typer.Typer(
     # A shell completes the arguments of a command by its name: `census` is a name, `python -m local` is not.
-    add_completion=COMMAND_VARIABLE in os.environ,
+    add_completion=PROGRAM != MODULE,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""
+    help=f"""
 Turn a census CSV into labeled counties, on this machine, without an AWS account.
 
 The stack that `npx cdk deploy` deploys into an account is deployed into an embedded AWS: the same template, functions,
 state machine and permissions. The embedded AWS has its own implementation of SageMaker's PCA and k-means.
 
-Start with `python -m local run`, which generates a synthetic census, runs it through the stack, and prints where the
+Start with `{PROGRAM} run`, which generates a synthetic census, runs it through the stack, and prints where the
 results are.
 """,
 )
@@ -228,9 +228,7 @@ def report(
     with _reporting_errors():
         path = (results_of(run_id).directory / "report.html").resolve()
         if not path.exists():
-            raise UserError(
-                f"{run_id} has no report because it did not succeed; see: python -m local runs show {run_id}"
-            )
+            raise UserError(f"{run_id} has no report because it did not succeed; see: {PROGRAM} runs show {run_id}")
         print_line(str(path))
         if open_it:
             typer.launch(path.as_uri())
@@ -353,8 +351,10 @@ def main() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, so that the command goes on
             signal.signal(number, _terminate)
     degrade_output()
+    for command in (*app.registered_commands, *runs_app.registered_commands):
+        command.help = (inspect.getdoc(command.callback) or "").replace(MODULE, PROGRAM)
     try:
-        app(prog_name=os.environ.get(COMMAND_VARIABLE, "python -m local"))
+        app(prog_name=PROGRAM)
     finally:
         try:
             sys.stdout.flush()

@@ -9,13 +9,14 @@ from local import progress, results, show, terminal
 from local.disk import RUNNING_BYTES, require_space
 from local.errors import UserError
 from local.follow import Follower, Snapshot
+from local.program import PROGRAM
 from local.session import UP, Options, start
 from local.single_run import failure_line
 from local.stack import Stack
 from local.steps import StepLog
 
 _POLL_SECONDS: Final = 1.0
-_NOT_UP: Final = "the embedded AWS is not running; start it with: python -m local up"
+_NOT_UP: Final = f"the embedded AWS is not running; start it with: {PROGRAM} up"
 
 
 def start_up(options: Options, *, stay: bool) -> None:
@@ -36,14 +37,14 @@ def start_up(options: Options, *, stay: bool) -> None:
     """
     if (running := Stack.find(UP)) is not None:
         raise UserError(
-            f"an embedded AWS is already running at {running.cloud.endpoint_url}; stop it with: python -m local down"
+            f"an embedded AWS is already running at {running.cloud.endpoint_url}; stop it with: {PROGRAM} down"
         )
     with progress.screen("live" if terminal.console().is_terminal else "lines") as screen:
         stack = start(options, StepLog(screen.show), UP, detached=True)
     exports = stack.cloud.write_exports()
     _print_usage(stack, exports)
     if not stay:
-        terminal.print_line("It keeps running; stop it with: python -m local down")
+        terminal.print_line(f"It keeps running; stop it with: {PROGRAM} down")
         return
     terminal.print_line("Waiting for CSVs; Ctrl-C stops everything.")
     try:
@@ -116,7 +117,7 @@ def show_run(run_id: str, *, as_json: bool) -> None:
     stack = _stack()
     snapshot = Follower(stack.client("stepfunctions"), stack.execution_arn(_checked(run_id))).look()
     if snapshot is None:
-        raise UserError(f"no run has the id {run_id!r}; list the runs with: python -m local status")
+        raise UserError(f"no run has the id {run_id!r}; list the runs with: {PROGRAM} status")
     files = None if snapshot.status == "RUNNING" else _fetch(stack, run_id)
     if as_json:
         terminal.print_line(json.dumps(_document(run_id, snapshot, files), indent=1))
@@ -152,7 +153,7 @@ def results_of(run_id: str) -> results.RunFiles:
     fetched = _fetch(stack, run_id)
     if not fetched.present:
         fetched.directory.rmdir()
-        raise UserError(f"no finished run has the id {run_id!r}; list the runs with: python -m local status")
+        raise UserError(f"no finished run has the id {run_id!r}; list the runs with: {PROGRAM} status")
     return fetched
 
 
@@ -182,7 +183,7 @@ def _fetch(stack: Stack, run_id: str) -> results.RunFiles:
 def _checked(run_id: str) -> str:
     """Return the id after checking that it is no path to another folder."""
     if Path(run_id).name != run_id:
-        raise UserError(f"{run_id!r} is not the id of a run; list the runs with: python -m local status")
+        raise UserError(f"{run_id!r} is not the id of a run; list the runs with: {PROGRAM} status")
     return run_id
 
 
@@ -194,7 +195,7 @@ def _print_usage(stack: Stack, exports: Path) -> None:
         f"Results appear in     s3://{stack.results_bucket}/runs/\n\n"
         f"  . {shown}                  # makes any AWS client use it\n"
         f"  aws s3 cp census.csv s3://{stack.incoming_bucket}/incoming/\n"
-        f"  python -m local status\n"
+        f"  {PROGRAM} status\n"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from contract import layout
 from local.errors import UserError
+from local.program import PROGRAM
 from local.synthetic_names import FILE_NAME, NOTE
 
 if TYPE_CHECKING:
@@ -144,5 +145,5 @@ def newest(results: Path = RESULTS) -> RunFiles:
     """
     finished = sorted(results.glob(f"*/{SEGMENTS}"), key=lambda path: path.stat().st_mtime)
     if not finished:
-        raise UserError(f"no finished run in {results}/; make one with: python -m local run")
+        raise UserError(f"no finished run in {results}/; make one with: {PROGRAM} run")
     return RunFiles(finished[-1].parent)

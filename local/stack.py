@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contract import layout
 from local.errors import UserError
+from local.program import PROGRAM
 
 if TYPE_CHECKING:
     from embedded_aws.cloud.instance import Cloud
@@ -52,7 +53,7 @@ class Stack:
         try:
             cloud = Cloud.find(directory)
         except CloudError as error:
-            raise UserError(f"{error}; end it with: python -m local down") from error
+            raise UserError(f"{error}; end it with: {PROGRAM} down") from error
         if cloud is None:
             return None
         try:

@@ -319,7 +319,15 @@ def test_help_imports_no_large_library() -> None:
 def test_help_of_a_command_has_an_example(shell: Shell, command: str) -> None:
     text = shell(command, "--help").stdout
     assert "Example" in text
-    assert f"python -m local {command}" in text
+    assert f" census {command} " in text.partition("Example")[2]
+    assert "python -m local" not in text
+
+
+def test_help_names_the_module_if_the_module_was_started() -> None:
+    help_of_run = [sys.executable, "-m", "local", "run", "--help"]
+    shown = subprocess.run(help_of_run, cwd=CENSUS.parents[1], capture_output=True, text=True, check=True)
+    assert "Usage: python -m local run [OPTIONS]" in shown.stdout
+    assert " python -m local run census.csv " in shown.stdout
 
 
 def test_a_shell_completes_commands(shell: Shell) -> None:

@@ -78,16 +78,14 @@ def test_up_returns_once_it_is_ready_and_prints_how_to_use_it(
     up: "subprocess.CompletedProcess[str]", shell: Shell
 ) -> None:
     assert (up.returncode, up.stderr) == (0, "")
-    assert "stop it with: python -m local down" in up.stdout
+    assert "stop it with: census down" in up.stdout
     assert (shell.home / ".local/env").stat().st_mode & 0o077 == 0
 
 
 def test_a_second_up_is_refused_in_one_line(up: "subprocess.CompletedProcess[str]", shell: Shell) -> None:
     shown = shell("up", "--detach", "--port", free_port())
     assert shown.returncode == 1
-    assert re.fullmatch(
-        r"error: an embedded AWS is already running at \S+; stop it with: python -m local down\n", shown.stderr
-    )
+    assert re.fullmatch(r"error: an embedded AWS is already running at \S+; stop it with: census down\n", shown.stderr)
 
 
 def test_copied_csvs_start_runs(runs: dict[str, dict[str, Any]]) -> None:
@@ -117,7 +115,7 @@ def test_an_unknown_run_is_reported(up: "subprocess.CompletedProcess[str]", shel
     for arguments in (["runs", "show", "nosuch"], ["report", "nosuch"], ["report", "../etc"]):
         shown = shell(*arguments)
         assert shown.returncode == 1
-        assert "list the runs with: python -m local status" in shown.stderr
+        assert "list the runs with: census status" in shown.stderr
 
 
 def test_a_report_is_fetched_and_named(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
@@ -142,7 +140,7 @@ def test_down_stops_it_and_then_nothing_runs(runs: dict[str, dict[str, Any]], sh
     assert shell("down").stdout == "nothing is running\n"
     shown = shell("status")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert shown.stderr == "error: the embedded AWS is not running; start it with: python -m local up\n"
+    assert shown.stderr == "error: the embedded AWS is not running; start it with: census up\n"
 
 
 def test_copied_results_can_be_read_without_the_embedded_aws(runs: dict[str, dict[str, Any]], shell: Shell) -> None:
@@ -163,7 +161,7 @@ def test_a_server_that_does_not_respond_is_reported_and_can_be_stopped(tmp_path:
             assert refused.returncode == 1
             assert re.fullmatch(
                 rf"error: the embedded AWS at \S+ does not answer \(pid {server.pid}\); "
-                r"end it with: python -m local down\n",
+                r"end it with: census down\n",
                 refused.stderr,
             )
         assert shell("down").stdout == "stopped\n"
