@@ -22,8 +22,8 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py load.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth deploy destroy \
-	bench release stability audit docs format clean coverage mutants nightly rooms
+.PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth bootstrap deploy \
+	destroy bench release stability audit docs format clean coverage mutants nightly rooms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,11 +145,15 @@ test: ## Everything
 synth: $(RUN) ## Synthesize the template into cdk.out
 	@npx cdk synth --quiet
 
+# `cdk bootstrap` runs the app to find the account and region, so it needs the app's packages; it builds no layers.
+bootstrap: $(RUN) ## Prepare an AWS account and region for the CDK, once
+	@npx cdk bootstrap
+
 deploy: $(RUN) ## Deploy to the AWS account that your credentials name
 	@npx cdk deploy
 
-destroy: $(RUN) ## Delete the stack; buckets with data stay
-	@npx cdk destroy
+destroy: $(RUN) ## Delete the stack if no run is in progress (STOP=1 stops the runs); buckets with data stay
+	@$(BIN)/python -m local destroy $(if $(STOP),--stop)
 
 release: setup ## Write dist: the wheel, the template with a script for the AWS CLI, SBOMs, checksums, notes
 	@$(BIN)/python -m tools.release

@@ -1,21 +1,27 @@
-"""Runs the command that checks an account: synthesizes the stack, checks, prints the table."""
+"""Runs the commands that work in an AWS account, after synthesizing the stack."""
 
 import json
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 from rich.text import Text
 
 from local import preflight, terminal
 from local.account import Account
+from local.destroy import destroy
 from local.errors import UserError
 from local.preflight import Row
-from local.session import Options, embedded_account
-from local.synth import SynthError, synth
+from local.session import UP, Options, embedded_account
+from local.stack import OUTPUTS, Stack
+from local.synth import ROOT, SynthError, synth
 from local.template import Template
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -54,6 +60,74 @@ def run_preflight(
     failed = [row.subject for row in rows if row.verdict == "failed"]
     if failed:
         raise UserError(f"not ready to deploy: {', '.join(dict.fromkeys(failed))}")
+
+
+def run_destroy(
+    profile: str | None,
+    region: str | None,
+    context: Mapping[str, str],
+    *,
+    stop: bool,
+    force: bool,
+    embedded: bool,
+) -> None:
+    """Delete the stack, after making sure that nothing of its runs is left.
+
+    Parameters
+    ----------
+    context
+        CDK context, as in ``cdk destroy -c``.
+    stop
+        Whether runs that are in progress are stopped.
+    force
+        Whether the CDK deletes the stack without asking for confirmation.
+    embedded
+        Whether the stack is that of the embedded AWS that `up` started.
+
+    Raises
+    ------
+    UserError
+        As for :func:`local.destroy.destroy`; or if a setting is invalid, or AWS refuses a request.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="census-") as folder:
+            template = Template.read(synth(Path(folder), context))
+    except SynthError as error:
+        raise UserError(str(error)) from error
+    if embedded:
+        if (up := Stack.find(UP)) is None:
+            raise UserError("the embedded AWS is not running; start it with: python -m local up")
+        account, delete = Account.embedded(up.cloud), partial(_delete_embedded, up, template.name)
+    else:
+        account = Account.of_profile(profile, region or template.region)
+        delete = partial(_delete_with_cdk, account.region, profile, context, force=force)
+    try:
+        existed = destroy(account, template, delete, stop=stop, report=terminal.print_line)
+    except (ClientError, BotoCoreError) as error:
+        raise UserError(f"AWS refused a request: {error}; check the account with: python -m local preflight") from error
+    if not existed:
+        terminal.print_line(f"There is no stack {template.name} in {account.region}.")
+
+
+def _delete_embedded(up: Stack, name: str) -> None:
+    from embedded_aws.cloud.deploy import DeployError  # noqa: PLC0415 - not needed for an account
+    from embedded_aws.cloud.deploy import destroy as delete_stack  # noqa: PLC0415
+
+    try:
+        delete_stack(up.cloud, name)
+    except DeployError as error:
+        raise UserError(str(error)) from error
+    (UP / OUTPUTS).unlink()
+    terminal.print_line("The embedded AWS keeps running without the stack; stop it with: python -m local down")
+
+
+def _delete_with_cdk(region: str, profile: str | None, context: Mapping[str, str], *, force: bool) -> None:
+    command = ["npx", "cdk", "destroy", *(["--force"] if force else []), *(["--profile", profile] if profile else [])]
+    for key, value in context.items():
+        command += ["-c", f"{key}={value}"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"AWS_REGION": region}, check=False)
+    if done.returncode:
+        raise UserError(f"npx cdk destroy ended with exit code {done.returncode}; its reason is above")
 
 
 def _rows(account: Account, folder: Path, context: Mapping[str, Any]) -> Iterator[Row]:

@@ -95,7 +95,7 @@ Port = Annotated[
     ),
 ]
 Profile = Annotated[str | None, typer.Option(help="The profile whose credentials to use.", metavar="NAME")]
-Region = Annotated[str | None, typer.Option(help="The region to deploy to; default: the region of the profile.")]
+Region = Annotated[str | None, typer.Option(help="The region of the stack; default: the region of the profile.")]
 Context = Annotated[
     list[str] | None,
     typer.Option(
@@ -316,6 +316,33 @@ def preflight(  # noqa: PLR0917 - typer passes arguments by name
     with _reporting_errors(as_json=as_json):
         options = Options(faults=tuple(fault or ())) if embedded else None
         run_preflight(profile, region, _context(context), embedded=options, as_json=as_json)
+
+
+@app.command()
+def destroy(  # noqa: PLR0917 - typer passes arguments by name
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the runs that are in progress.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask for confirmation.")] = False,
+    profile: Profile = None,
+    region: Region = None,
+    context: Context = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Use the embedded AWS that `up` started instead of an account.")
+    ] = False,
+) -> None:
+    """Delete the stack from an AWS account; buckets with data stay.
+
+    Refuses while runs are in progress, because the janitor is deleted with the stack and nothing would delete their
+    endpoints. With `--stop`, the runs are stopped. In both cases the janitor is called until SageMaker has nothing left
+    with the stack's tags; only then does `npx cdk destroy` delete the stack.
+
+    **Example**
+
+    `python -m local destroy --stop --profile team -c segmentation.stage=prod`
+    """
+    from local.account_commands import run_destroy
+
+    with _reporting_errors():
+        run_destroy(profile, region, _context(context), stop=stop, force=force, embedded=embedded)
 
 
 @app.command()
