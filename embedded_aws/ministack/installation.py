@@ -17,6 +17,7 @@ from embedded_aws.ministack import (
     events,
     fault_points,
     functions,
+    log_groups,
     metrics,
     networks,
     object_events,
@@ -68,6 +69,7 @@ def install(
     object_events.apply()
     objects.apply()
     metrics.apply()
+    log_groups.apply()
     registered = sagemaker.register(host.start_worker, pace, faults)
     fault_points.connect(registered.faults)
     account_services.register(registered.quotas)

@@ -606,6 +606,36 @@ class TestMetrics:
         assert [metric["MetricName"] for metric in cloudwatch.list_metrics(MetricName=name)["Metrics"]] == [name]
 
 
+class TestLogGroups:
+    @pytest.mark.parametrize(
+        ("action", "groups", "refused"),
+        [
+            ("DescribeLogGroups", "*", ""),
+            ("DescribeLogGroups", "/aws/lambda/*", "log-group::log-stream:"),
+            ("PutRetentionPolicy", "/own:*", ""),
+            ("PutRetentionPolicy", "/own", "log-group:/own:log-stream:"),
+        ],
+    )
+    def test_an_action_is_checked_against_the_arn_of_a_stream(
+        self, workshop: Workshop, cloud: Cloud, action: str, groups: str, refused: str
+    ) -> None:
+        code = """
+            import boto3
+            def handler(event, context):
+                logs = boto3.client("logs")
+                if event == "DescribeLogGroups":
+                    return bool(logs.describe_log_groups())
+                return bool(logs.put_retention_policy(logGroupName="/own", retentionInDays=1))
+            """
+        logs = cloud.client("logs")
+        if not logs.describe_log_groups(logGroupNamePrefix="/own")["logGroups"]:
+            logs.create_log_group(logGroupName="/own")
+        resource = f"arn:aws:logs:us-east-1:000000000000:log-group:{groups}"
+        allowed = {"Effect": "Allow", "Action": f"logs:{action}", "Resource": resource}
+        response = workshop.invoke(workshop.function(code, allowed), action)
+        assert refused in response["errorMessage"] if refused else response is True
+
+
 class TestTheMachinesRole:
     def test_a_function_is_invoked_only_if_the_role_allows_it(self, workshop: Workshop) -> None:
         function = workshop.function("def handler(event, context): return 1")

@@ -96,18 +96,22 @@ def test_a_resource_that_cannot_be_deleted_in_time_keeps_the_stack(
 
 
 def test_with_stop_nothing_is_left_and_the_stack_is_gone(runs: Runs, template: Template, hosting: Run) -> None:
-    """What the test before left is deleted, too; and a CSV that waits in the queue starts no run."""
+    """What the test before left is deleted, too; and a CSV that arrives meanwhile waits in the queue."""
     account = Account.embedded(runs.cloud)
     running = [held_in("Prepare", runs, f"late{number}") for number in range(Settings().max_concurrent_runs)]
-    queued = runs.upload("queued.csv")
+    arriving: list[Run] = []
     found: list[Any] = []
 
+    def report(_line: str) -> None:
+        if not arriving:
+            arriving.append(runs.upload("arriving.csv"))
+
     def delete() -> None:
-        found.append(([status(runs, run) for run in (*running, queued)], runs.leftovers()))
+        found.append(([status(runs, run) for run in (*running, *arriving)], runs.leftovers()))
         deploy.destroy(runs.cloud, runs.stack)
 
     waits = Waits(limit=60, settle=SETTLE_SECONDS, poll=0.2)
-    assert destroy(account, template, delete, stop=True, report=print, waits=waits)
+    assert destroy(account, template, delete, stop=True, report=report, waits=waits)
 
     assert found == [(["ABORTED"] * len(running) + [None], [])]
     assert runs.leftovers() == []
