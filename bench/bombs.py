@@ -186,11 +186,11 @@ def _prepare(path: Path) -> None:
 
 def _table() -> str:
     version = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "log", "-1", "--format=%h", "--", "jobs/census"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     lines = [
         f"{platform.system()} on {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()},"
-        f" {date.today().isoformat()}, commit {version or 'unknown'}.",
+        f" {date.today().isoformat()}; Prepare as of commit {version or 'unknown'}.",
         "",
         "| file | bytes uploaded | bytes in it | seconds | peak MB | what the sender is told |",
         "| --- | --: | --: | --: | --: | --- |",

@@ -52,7 +52,7 @@ def start_up(options: Options, *, stay: bool) -> None:
     except KeyboardInterrupt:
         terminal.print_line("\nStopping.")
     finally:
-        shut_down()
+        stack.cloud.stop()
 
 
 def shut_down() -> bool:
