@@ -50,7 +50,6 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:ListBucket"): "Amazon S3 reports a deleted object as not found only to a caller who may list.",
     ("teardown", "sagemaker:DescribeEndpoint"): "Only when a list does not show a new endpoint yet.",
     ("sweep", "sagemaker:DescribeEndpoint"): "Only when a list does not show a new endpoint yet.",
-    ("sweep", "logs:PutRetentionPolicy"): "Only when an endpoint has a new log group.",
     ("sweep", "logs:DeleteLogGroup"): "Only when the log group of an endpoint has expired.",
     ("start_run", "s3:GetObject"): "Only for a deliberate re-run, which names the object by hand.",
     ("start_run", "s3:GetObjectVersion"): "Only for a deliberate re-run of an older version.",

@@ -118,7 +118,7 @@ def _clear(deployment: "_Deployment", *, stop: bool, report: Callable[[str], Non
 
 def _refusal(running: list[str]) -> UserError:
     return UserError(
-        f"{len(running)} run(s) in progress; the stack was not deleted. Wait until they end, or stop them with --stop",
+        "runs are in progress; the stack was not deleted. Wait until they end, or stop them with --stop",
         details=tuple(map(_run_id, running)),
     )
 
