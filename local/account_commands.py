@@ -87,7 +87,7 @@ def run_destroy(
     Raises
     ------
     UserError
-        As for :func:`local.destroy.destroy`; or if a setting is invalid, or AWS refuses a request.
+        As for :func:`local.destroy.destroy`; or if a setting is invalid, or a request to AWS fails.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="census-") as folder:
@@ -104,7 +104,9 @@ def run_destroy(
     try:
         existed = destroy(account, template, delete, stop=stop, report=terminal.print_line)
     except (ClientError, BotoCoreError) as error:
-        raise UserError(f"AWS refused a request: {error}; check the account with: python -m local preflight") from error
+        raise UserError(
+            f"a request to AWS failed: {error}; check the account with: python -m local preflight"
+        ) from error
     if not existed:
         terminal.print_line(f"There is no stack {template.name} in {account.region}.")
 
