@@ -26,9 +26,8 @@ class SegmentationStack(Stack):
             description="Census CSVs in, labeled counties out: SageMaker's PCA and k-means in a state machine",
             env=Environment(account=settings.account, region=settings.region),
             termination_protection=settings.is_protected,
-            synthesizer=DefaultStackSynthesizer(qualifier=settings.bootstrap_qualifier),
             tags=settings.all_tags,
-            **options,
+            **{"synthesizer": DefaultStackSynthesizer(qualifier=settings.bootstrap_qualifier), **options},
         )
         # "Default" does not appear in logical ids.
         self.segmentation = CensusSegmentation(self, "Default", settings=settings)

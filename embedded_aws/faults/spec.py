@@ -29,6 +29,7 @@ OPERATION_FAULTS = {
     "denied": _NO,  # AccessDeniedException
     "invalid": _MAY,  # ValidationException with the value as its message
     "limit": _NO,  # ResourceLimitExceeded for any instance type
+    "in_use": _NO,  # ResourceLimitExceeded because another resource uses the only instance of the quota
     "quota": _YES,  # ResourceLimitExceeded if the request is for this instance type
     "unsupported": _YES,  # ValidationException "Unsupported instance type" if the request is for this type
     "reset": _NO,  # the connection breaks before the operation is done

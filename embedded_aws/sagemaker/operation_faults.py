@@ -56,9 +56,11 @@ def _error(fault: Fault, operation: str, name: str, types: Sequence[str]) -> Aws
         "unsupported": AwsError("ValidationException", f"Unsupported instance type {fault.value}"),
         "invalid": AwsError("ValidationException", fault.value or "injected by a fault"),
     }
+    if fault.kind in errors:
+        return errors[fault.kind]
     usage = "training job" if operation == "CreateTrainingJob" else "endpoint"
-    limit = limit_exceeded(fault.value or next(iter(types), "") or "ml.t2.medium", usage, 1)
-    return errors.get(fault.kind, limit)
+    quota = used = int(fault.kind == "in_use")
+    return limit_exceeded(fault.value or next(iter(types), "") or "ml.t2.medium", usage, 1, quota, used)
 
 
 def broken_connection() -> Response:

@@ -170,7 +170,8 @@ _CHANGE: dict[str, str | None] = {f"{_PASSING} lost*1": None, "throttle": THROTT
 
 def _launches() -> Iterator[Case]:
     create = _CHANGE | {"error": "InternalFailure", "invalid": "ValidationException", "reset": BROKEN}
-    limit = {"limit": "ResourceLimitExceeded"}
+    # An account whose quotas are too small fails the run; one whose quotas are in use makes it wait.
+    limit = {"limit": "ResourceLimitExceeded", "in_use*3": None}
     yield from _every("CreateTrainingJob", create | limit | {f"quota={TRAINING_TYPE}": None})
     yield from _every("CreateModel", create)
     yield from _every("CreateEndpointConfig", create)

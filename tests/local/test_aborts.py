@@ -61,6 +61,8 @@ def _ways() -> dict[str, Way]:
                 (f"Endpoint{of_stage}:stuck_deleting", f"State.WaitFor{phase}Endpoint@{{run}}-:slow=6*1"),
                 meanwhile=_delete_endpoint(stage, f"State.WaitFor{phase}Endpoint"),
             ),
+            **_waits_for_room(f"{phase}Training", f"CreateTrainingJob{of_stage}"),
+            **_waits_for_room(f"{phase}Endpoint", f"CreateEndpoint{of_stage}"),
             f"StartTearDownFailed{phase}": refused,
             f"TearDownFailed{phase}": refused,
             f"IsFailed{phase}TornDown": refused,
@@ -68,6 +70,11 @@ def _ways() -> dict[str, Way]:
             f"WaitForTearDownFailed{phase}": Way((f"InvokeEndpoint{of_stage}:denied",)),
         }
     return ways
+
+
+def _waits_for_room(launched: str, operation: str) -> dict[str, Way]:
+    full = Way((f"{operation}:in_use",))
+    return {f"WaitForRoomFor{launched}": full, f"MayWaitFor{launched}": full, f"{launched}HasNoRoom": full}
 
 
 def _stop_training(stage: str, held: str) -> Callable[[Runs, Run], None]:
