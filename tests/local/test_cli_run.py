@@ -274,7 +274,10 @@ def test_an_unexpected_error_shows_no_traceback(shell: Shell) -> None:
 @pytest.fixture
 def waiting(shell: Shell) -> Iterator["subprocess.Popen[str]"]:
     """A run whose training takes an hour."""
+    # A process inherits ignored signals: under nohup, the command would rightly ignore SIGHUP.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = shell.begin("run", "--pace", "training=3600", "--out", "interrupted")
+    signal.signal(signal.SIGHUP, inherited)
     try:
         first_line_with("Train PCA: waiting", process.stdout)
         yield process
