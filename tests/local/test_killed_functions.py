@@ -50,9 +50,9 @@ def cases() -> Iterator[Case]:
         # This run is refused anyway. It ends with the refusal, unless the function that records it is always killed.
         yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
         yield Case("lambda.record_failure", kind, "", end, where=_ANY, body=b"")
-        # The execution was started before the function died, so the retry finds it started.
+        # The event returns to the queue. An event whose function is always killed would block those behind it until the
+        # queue forgets it (docs/operations.md), so that is not tried here.
         yield Case("lambda.start_run", f"{kind}*1", "", None, where="{name}.csv")
-        yield Case("lambda.start_run", kind, "", None, where="{name}.csv")
 
 
 CASES = list(cases())
