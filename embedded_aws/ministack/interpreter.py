@@ -81,12 +81,14 @@ class Run:
                     return False
             return True
 
-        return {path: progress for path, progress in self.progress.items() if is_current(path)}
+        return {path: progress for path, progress in list(self.progress.items()) if is_current(path)}
 
     def forget(self, path: Path, state: str) -> None:
         """Delete the positions of a state's branches and iterations, because the state is entered again."""
         depth = len(path)
-        old = [each for each in self.progress if len(each) > depth and each[:depth] == path and each[depth][0] == state]
+        # A copy, because other branches add their progress at the same time.
+        keys = list(self.progress)
+        old = [each for each in keys if len(each) > depth and each[:depth] == path and each[depth][0] == state]
         for each in old:
             del self.progress[each]
 
