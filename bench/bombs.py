@@ -38,16 +38,16 @@ class Bomb:
     name
         What the file is.
     start
-        How the content begins.
-    told
-        What the sender is told, or the number of rows that Prepare accepts.
+        The first bytes of the file.
+    verdict
+        The message that the sender receives, or the number of rows that Prepare accepts.
     repeated, times
-        What follows `start`, and how many times.
+        The bytes that follow `start`, and how many times they are repeated.
     """
 
     name: str
     start: bytes
-    told: str
+    verdict: str
     repeated: bytes = b""
     times: int = 0
 
@@ -68,24 +68,24 @@ class Bomb:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one file cost.
+    """The result of one measurement.
 
     Attributes
     ----------
     uploaded
-        Bytes that the sender uploads.
+        The size of the compressed file, in bytes.
     seconds
         The processor time of Prepare, which on an idle machine is the time that it takes.
     peak_mb
         The largest resident memory of the process, in MB, including Python and NumPy.
-    told
-        As :attr:`Bomb.told`.
+    verdict
+        See :class:`Bomb`.
     """
 
     uploaded: int
     seconds: float
     peak_mb: float
-    told: str
+    verdict: str
 
 
 def _header(columns: int) -> bytes:
@@ -176,12 +176,12 @@ def _prepare(path: Path) -> None:
     start = time.process_time()
     try:
         accepted = prepare(lambda: path.open("rb"), _Discard(), minimum_rows=MINIMUM_ROWS)
-        told = f"accepted: {accepted.rows_kept:,} rows"
+        verdict = f"accepted: {accepted.rows_kept:,} rows"
     except InvalidCensus as refusal:
-        told = str(refusal)
+        verdict = str(refusal)
     seconds = time.process_time() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "told": told}))
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "verdict": verdict}))
 
 
 def _table() -> str:
@@ -192,13 +192,13 @@ def _table() -> str:
         f"{platform.system()} on {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()},"
         f" {date.today().isoformat()}; Prepare as of commit {version or 'unknown'}.",
         "",
-        "| file | bytes uploaded | bytes in it | seconds | peak MB | what the sender is told |",
+        "| file | bytes uploaded | bytes uncompressed | seconds | peak MB | message to the sender |",
         "| --- | --: | --: | --: | --: | --- |",
     ]
     for bomb in BOMBS:
         outcome = measure(bomb)
         figures = f"{outcome.uploaded:,} | {bomb.size:,} | {outcome.seconds:.2f} | {outcome.peak_mb:.0f}"
-        lines.append(f"| {bomb.name} | {figures} | {outcome.told} |")
+        lines.append(f"| {bomb.name} | {figures} | {outcome.verdict} |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from contract.names import AUTO_CLUSTERS
 from contract.payloads import Prepared, PrepareEvent, Source
 from jobs.census.prepare import prepare
 from jobs.census.problems import InvalidCensus, Problem
-from lambdas.support.errors import code_of
+from lambdas.support.errors import NO_OBJECT, code_of
 from lambdas.support.runtime import entry_point, settings
 from lambdas.support.storage import Bucket
 from lambdas.support.streaming import reader, writer
@@ -71,7 +71,7 @@ def _open(source: Source) -> Any:
     try:
         return reader(source["bucket"], source["key"], source["version_id"])
     except ClientError as error:
-        if code_of(error) not in ("NoSuchKey", "NoSuchVersion"):
+        if code_of(error) not in NO_OBJECT:
             raise
         gone = Problem("deleted", "the object was deleted before it was read", "upload it again")
         raise InvalidCensus([gone], {"deleted": 1}) from error

@@ -65,6 +65,22 @@ class Account:
         found: Mapping[str, str] = self.client("sts").get_caller_identity()
         return found
 
+    @property
+    def partition(self) -> str:
+        """The partition of AWS, such as ``aws-cn``."""
+        return self.identity["Arn"].split(":")[1]
+
+    def stack(self, name: str) -> Mapping[str, Any] | None:
+        """Return a stack as CloudFormation describes it, or ``None`` if it does not exist."""
+        cloudformation = self.client("cloudformation")
+        try:
+            (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except cloudformation.exceptions.ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
+
     def client(self, service: str) -> Any:
         """Return a client of a service."""
         if service not in self._clients:

@@ -19,6 +19,7 @@ from local.account import Account
 from local.destroy import destroy
 from local.errors import UserError
 from local.preflight import Row
+from local.program import PROGRAM
 from local.session import UP, Options, embedded_account
 from local.stack import OUTPUTS, Stack
 from local.synth import ROOT, SynthError, synth
@@ -96,7 +97,7 @@ def run_destroy(
         raise UserError(str(error)) from error
     if embedded:
         if (up := Stack.find(UP)) is None:
-            raise UserError("the embedded AWS is not running; start it with: python -m local up")
+            raise UserError(f"the embedded AWS is not running; start it with: {PROGRAM} up")
         account, delete = Account.embedded(up.cloud), partial(_delete_embedded, up, template.name)
     else:
         account = Account.of_profile(profile, region or template.region)
@@ -104,9 +105,7 @@ def run_destroy(
     try:
         existed = destroy(account, template, delete, stop=stop, report=terminal.print_line)
     except (ClientError, BotoCoreError) as error:
-        raise UserError(
-            f"a request to AWS failed: {error}; check the account with: python -m local preflight"
-        ) from error
+        raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error
     if not existed:
         terminal.print_line(f"There is no stack {template.name} in {account.region}.")
 
@@ -120,7 +119,7 @@ def _delete_embedded(up: Stack, name: str) -> None:
     except DeployError as error:
         raise UserError(str(error)) from error
     (UP / OUTPUTS).unlink()
-    terminal.print_line("The embedded AWS keeps running without the stack; stop it with: python -m local down")
+    terminal.print_line(f"The embedded AWS keeps running without the stack; stop it with: {PROGRAM} down")
 
 
 def _delete_with_cdk(region: str, profile: str | None, context: Mapping[str, str], *, force: bool) -> None:

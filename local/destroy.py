@@ -5,10 +5,10 @@ The janitor is part of the stack. What a run still has in SageMaker when the sta
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from local.account import Account
 from local.errors import UserError
@@ -75,7 +75,7 @@ def destroy(
         If runs are in progress and may not be stopped, if SageMaker still has something left at the time limit, or if
         the stack cannot be deleted.
     """
-    stack = _described(account, template.name)
+    stack = account.stack(template.name)
     if stack is None:
         return False
     if stack.get("EnableTerminationProtection"):
@@ -169,15 +169,3 @@ class _Deployment:
         finally:
             with suppress(missing):  # deleted together with the stack
                 functions.delete_function_concurrency(FunctionName=name)
-
-
-def _described(account: Account, name: str) -> Mapping[str, Any] | None:
-    """Return the stack as CloudFormation describes it, or ``None`` if there is none."""
-    cloudformation = account.client("cloudformation")
-    try:
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except cloudformation.exceptions.ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    return None if stack["StackStatus"] == "DELETE_COMPLETE" else dict(stack)

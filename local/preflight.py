@@ -176,7 +176,7 @@ def _permissions(account: Account, template: Template) -> Iterator[Row]:
     if caller.endswith(":root"):
         yield Row("permissions", "warning", "the root user may do everything", "deploy as a user or role instead")
         return
-    partition, number = caller.split(":")[1], account.identity["Account"]
+    partition, number = account.partition, account.identity["Account"]
     qualifier, region = _qualifier(template), account.region
     roles = [
         f"arn:{partition}:iam::{number}:role/cdk-{qualifier}-{name}-role-{number}-{region}"
@@ -205,8 +205,9 @@ def _principal(account: Account, caller: str) -> str:
 
 def _collisions(account: Account, template: Template) -> Iterator[Row]:
     """Check whether resources outside the stack already have names that the stack needs."""
-    status = _stack_status(account, template.name)
-    if status is not None:
+    stack = account.stack(template.name)
+    if stack is not None:
+        status = stack["StackStatus"]
         broken = status.endswith("FAILED") or status == "ROLLBACK_COMPLETE"
         remedy = f"delete it: aws cloudformation delete-stack --stack-name {template.name}" if broken else ""
         yield Row("stack", "failed" if broken else "ok", f"{template.name} exists and is {status}", remedy)
@@ -223,7 +224,7 @@ def _collisions(account: Account, template: Template) -> Iterator[Row]:
 def _names(account: Account, template: Template) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the names of functions, log groups, the state machine, queues, topics and the key's alias."""
     client, number = account.client, account.identity["Account"]
-    arn = f"arn:{account.identity['Arn'].split(':')[1]}:{{}}:{account.region}:{number}:"
+    arn = f"arn:{account.partition}:{{}}:{account.region}:{number}:"
     for each in template.of_type("AWS::Lambda::Function"):
         name = each["FunctionName"]
         yield f"function {name}", partial(client("lambda").get_function_configuration, FunctionName=name)
@@ -256,16 +257,6 @@ def _exists(look: Callable[[], Any]) -> bool:
         if _is_missing(error):
             return False
         raise
-
-
-def _stack_status(account: Account, name: str) -> str | None:
-    try:
-        stacks = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    return str(stacks[0]["StackStatus"])
 
 
 def _buckets(account: Account, template: Template) -> Iterator[Row]:

@@ -19,10 +19,9 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
-from ministack.services.cloudformation import provisioners
 
 from embedded_aws.faults.functions import FunctionFaults
-from embedded_aws.ministack import authorization
+from embedded_aws.ministack import authorization, templates
 from embedded_aws.processes.client import EnvironmentProcess, ForkHost
 from embedded_aws.processes.peers import is_of_this_user
 
@@ -247,23 +246,11 @@ def report_memory_used() -> None:
 
 def keep_dead_letter_queues_of_templates() -> None:
     """Give a template's function its DeadLetterConfig, which ministack's CloudFormation leaves out."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    create, update = handlers["create"], handlers["update"]
 
     def keep(name: str, properties: dict[str, Any]) -> None:
         lambda_svc._functions[name]["config"]["DeadLetterConfig"] = properties.get("DeadLetterConfig", {})
 
-    def create_function(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
-        name, attributes = create(logical_id, properties, *rest)
-        keep(name, properties)
-        return name, attributes
-
-    def update_function(name: str, old: dict[str, Any], new: dict[str, Any], *rest: Any, **keywords: Any) -> Any:
-        updated = update(name, old, new, *rest, **keywords)
-        keep(updated[0], new)
-        return updated
-
-    handlers.update(create=create_function, update=update_function)
+    templates.extend("AWS::Lambda::Function", keep)
 
 
 def fork_instead_of_starting_an_interpreter(host: ForkHost) -> None:

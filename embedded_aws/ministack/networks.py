@@ -7,9 +7,8 @@ from typing import Any
 
 from ministack import app
 from ministack.services import ec2, lambda_svc
-from ministack.services.cloudformation import provisioners
 
-from embedded_aws.ministack import authorization
+from embedded_aws.ministack import authorization, templates
 
 _FUNCTION_ACTIONS = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
 
@@ -38,22 +37,7 @@ def attach_templates_functions_to_their_vpc() -> None:
     Lambda refuses to create a function whose role may not create network interfaces:
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
     """
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    create, update = handlers["create"], handlers["update"]
-
-    def create_function(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
-        _check(properties)
-        name, attributes = create(logical_id, properties, *rest)
-        _keep(name, properties)
-        return name, attributes
-
-    def update_function(name: str, old: dict[str, Any], new: dict[str, Any], *rest: Any, **keywords: Any) -> Any:
-        _check(new)
-        updated = update(name, old, new, *rest, **keywords)
-        _keep(updated[0], new)
-        return updated
-
-    handlers.update(create=create_function, update=update_function)
+    templates.extend("AWS::Lambda::Function", _keep, check=_check)
 
 
 def _check(properties: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ministack.core import iam_evaluator, responses
 from ministack.services import iam
-from ministack.services.cloudformation import provisioners
+
+from embedded_aws.ministack import templates
 
 
 def apply() -> None:
@@ -18,8 +19,6 @@ def apply() -> None:
 
 def keep_boundaries_of_templates() -> None:
     """Set the PermissionsBoundary of a template's role, which ministack's CloudFormation ignores."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
-    create, update = handlers["create"], handlers["update"]
 
     def keep(name: str, properties: dict[str, Any]) -> None:
         boundary = properties.get("PermissionsBoundary")
@@ -27,17 +26,7 @@ def keep_boundaries_of_templates() -> None:
             raise ValueError(f"Scope ARN: {boundary} does not exist or is not attachable.")
         iam._roles[name]["PermissionsBoundary"] = boundary
 
-    def create_role(logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
-        name, attributes = create(logical_id, properties, *rest)
-        keep(name, properties)
-        return name, attributes
-
-    def update_role(name: str, old: dict[str, Any], new: dict[str, Any], *rest: Any, **keywords: Any) -> Any:
-        updated = update(name, old, new, *rest, **keywords)
-        keep(updated[0], new)
-        return updated
-
-    handlers.update(create=create_role, update=update_role)
+    templates.extend("AWS::IAM::Role", keep)
 
 
 def simulate_as_the_principal() -> None:

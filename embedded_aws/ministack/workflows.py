@@ -254,17 +254,17 @@ def tell_what_can_be_redriven() -> None:
         execution = sfn._executions.get(str(data.get("executionArn")))
         if execution is None:
             return answer
-        told = {key: value for key, value in json.loads(answer[2]).items() if value is not None}
+        description = {key: value for key, value in json.loads(answer[2]).items() if value is not None}
         if execution["status"] != "SUCCEEDED":
-            told.pop("output", None)
-            told.pop("outputDetails", None)
+            description.pop("output", None)
+            description.pop("outputDetails", None)
         status, reason = redrive_status(execution)
-        told |= {"redriveCount": execution.get("redriveCount", 0), "redriveStatus": status}
+        description |= {"redriveCount": execution.get("redriveCount", 0), "redriveStatus": status}
         if reason:
-            told["redriveStatusReason"] = reason
+            description["redriveStatusReason"] = reason
         if execution.get("redriveDate"):
-            told["redriveDate"] = execution["redriveDate"]
-        return json_response(told)
+            description["redriveDate"] = execution["redriveDate"]
+        return json_response(description)
 
     sfn._describe_execution = describe_execution
 

@@ -34,6 +34,10 @@ The API reference documents ``ResourceNotFound``; most operations respond with `
 """
 
 
+NO_OBJECT = ("NoSuchKey", "NoSuchVersion")
+"""The codes with which S3 responds to GetObject for an object that does not exist."""
+
+
 def client_error_behind(error: BaseException) -> ClientError | None:
     """Return the ``ClientError`` that caused an error of another library, such as smart_open."""
     cause: BaseException | None = error

@@ -7,17 +7,18 @@ from contract.payloads import Source
 from jobs.series.comparison import PreviousRun, Series
 from jobs.series.history import HistoryEntry, next_number, predecessor, read_history
 from jobs.series.vintages import series_of, vintage_of
-from lambdas.support.errors import code_of
+from lambdas.support.errors import NO_OBJECT, code_of
 from lambdas.support.runtime import client
 from lambdas.support.storage import Bucket, read_uri
 
-_MISSING = ("NoSuchKey", "NoSuchVersion", "404")
+# HeadObject's response has no body, and so only its status as a code.
+_MISSING = (*NO_OBJECT, "404")
 
 
 def read_series(results: Bucket, source: Source, run_id: str) -> Series:
     """Read the series of a run's input, with the files of the run before it.
 
-    Whatever is missing or damaged becomes the reason why there is no comparison; no run fails for its predecessor.
+    A missing or damaged file of the previous run does not fail this one: it is the reason why the two are not compared.
     """
     name = series_of(source["key"])
     vintage = vintage_of(source["key"], _metadata(source))

@@ -433,7 +433,7 @@ class TestEvents:
     @pytest.fixture
     def bucket(self, cloud: Cloud) -> str:
         """A versioned bucket that sends its events to the event bus."""
-        s3, name = cloud.client("s3"), f"told-{uuid.uuid4().hex[:8]}"
+        s3, name = cloud.client("s3"), f"events-{uuid.uuid4().hex[:8]}"
         s3.create_bucket(Bucket=name)
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         s3.put_bucket_notification_configuration(
@@ -462,14 +462,14 @@ class TestEvents:
         self.rule(cloud, bucket, {"Arn": queue[1]})
         put = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         event = json.loads(received(cloud, queue)["Body"])
-        told = event["detail"]["object"]
+        created = event["detail"]["object"]
         assert event["detail-type"] == "Object Created"
         assert event["detail"]["reason"] == "PutObject"
-        assert told["key"] == key
-        assert told["size"] == len(body)
-        assert told["etag"] == put["ETag"].strip('"')
-        assert told["version-id"] == put["VersionId"]
-        assert told["sequencer"]
+        assert created["key"] == key
+        assert created["size"] == len(body)
+        assert created["etag"] == put["ETag"].strip('"')
+        assert created["version-id"] == put["VersionId"]
+        assert created["sequencer"]
 
     def test_a_multipart_upload_sends_its_event_when_it_is_complete(
         self, cloud: Cloud, bucket: str, queue: tuple[str, str]

@@ -113,12 +113,12 @@ class TestFunctions:
         clustering = {"choose_clusters", "fresh_starts", "refine", "stability"}
         assert carrying == {"prepare", "project", "label", "publish"} | clustering
 
-    def test_each_is_told_the_same_settings_in_full(self) -> None:
-        told = {
+    def test_each_has_the_same_settings_in_full(self) -> None:
+        expressions = {
             json.dumps(each["Properties"]["Environment"]["Variables"]["RUN_SETTINGS"])
             for each in resources(template_of(), "AWS::Lambda::Function").values()
         }
-        (expression,) = told
+        (expression,) = expressions
         separator, parts = json.loads(expression)["Fn::Join"]
         text = separator.join(part if isinstance(part, str) else "token" for part in parts)
         settings = RunSettings.from_environment({VARIABLE: text})

@@ -41,11 +41,11 @@ class Shell:
             timeout=240,
         )
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+    def begin(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [str(CENSUS), *arguments],
             cwd=self.home,
-            env=self.environment(PYTHONUNBUFFERED="1"),
+            env=self.environment(PYTHONUNBUFFERED="1", **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -428,26 +428,8 @@ def test_a_full_temporary_disk_is_reported_before_anything_starts(shell: Shell, 
 
 def test_a_temporary_disk_that_fills_up_stops_the_run(shell: Shell, tmp_path: Path) -> None:
     with small_disk(tmp_path / "filling", "128m") as disk:
-        process = subprocess.Popen(
-            [str(CENSUS), "run", "--pace", "training=3600", "--out", "filled"],
-            cwd=shell.home,
-            env=shell.environment(PYTHONUNBUFFERED="1", TMPDIR=str(disk)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            first_line_with("Train PCA: waiting", process.stdout)
-            started = psutil.Process(process.pid).children(recursive=True)
-            fill(disk / "ballast")
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 1
-        (line,) = errors.splitlines()
-        assert re.match(r"error: the disk of \S+ is full: ", line)
-        _, alive = psutil.wait_procs(started, timeout=10)
-        assert alive == []
+        process = shell.begin("run", "--pace", "training=3600", "--out", "filled", TMPDIR=str(disk))
+        assert_stops_when_full(process, disk, "Train PCA: waiting")
         assert [path.name for path in disk.iterdir()] == ["ballast"]
 
 
@@ -493,26 +475,24 @@ def test_a_full_disk_under_the_logs_is_reported(shell: Shell, tmp_path: Path) ->
 
 def test_a_disk_that_fills_up_under_the_embedded_aws_and_its_logs_stops_it(shell: Shell, tmp_path: Path) -> None:
     with small_disk(tmp_path / "up", "128m") as disk:
-        process = subprocess.Popen(
-            [str(CENSUS), "up", "--follow", "--port", "0"],
-            cwd=shell.home,
-            env=shell.environment(PYTHONUNBUFFERED="1", CENSUS_HOME=str(disk)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            first_line_with("Waiting for CSVs", process.stdout)
-            started = clouds_of(psutil.Process(process.pid)) + psutil.Process(process.pid).children(recursive=True)
-            fill(disk / "ballast")
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 1
-        (line,) = errors.splitlines()
-        assert re.match(r"error: the disk of \S+ is full: ", line)
-        _, alive = psutil.wait_procs(started, timeout=10)
-        assert alive == []
+        process = shell.begin("up", "--follow", "--port", "0", CENSUS_HOME=str(disk))
+        assert_stops_when_full(process, disk, "Waiting for CSVs")
+
+
+def assert_stops_when_full(process: "subprocess.Popen[str]", disk: Path, started_line: str) -> None:
+    """Fill the disk once a command has printed a line; it must end with one error and leave no process."""
+    try:
+        first_line_with(started_line, process.stdout)
+        started = clouds_of(psutil.Process(process.pid)) + psutil.Process(process.pid).children(recursive=True)
+        fill(disk / "ballast")
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    (line,) = errors.splitlines()
+    assert re.match(r"error: the disk of \S+ is full: ", line)
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
 
 
 def fill(path: Path) -> None:

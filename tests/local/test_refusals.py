@@ -97,16 +97,16 @@ class TestRefused:
 
     def test_the_message_says_what_is_wrong_and_what_to_do(self, runs: Runs, inbox: str) -> None:
         list(runs.messages_to(inbox))
-        run = runs.upload("told.csv", with_figures("n/a"))
+        run = runs.upload("message.csv", with_figures("n/a"))
         refused(runs, run)
 
         def message() -> dict[str, Any] | None:
             return next((each for each in runs.messages_to(inbox) if run.run_id in each["Subject"]), None)
 
-        told = eventually(message, 20, "no message")
-        assert told["Subject"] == f"Census run {run.run_id}: InvalidCensus in Prepare"
+        received = eventually(message, 20, "no message")
+        assert received["Subject"] == f"Census run {run.run_id}: InvalidCensus in Prepare"
         for words in (run.key, "was refused", "row 2", "Measure0", "unchanged", run.files.problems):
-            assert words in told["Message"]
+            assert words in received["Message"]
 
     def test_it_is_counted(self, runs: Runs) -> None:
         began = int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""Which events start a run, and what the others are told."""
+"""Events that start a run, and the errors of those that do not."""
 
 import json
 from dataclasses import dataclass, field

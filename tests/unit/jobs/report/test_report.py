@@ -123,13 +123,13 @@ class TestContent:
             assert region["name"] in page.words
 
     def test_the_manifest_is_shown(self, page: Page) -> None:
-        for told in (
+        for words in (
             "s3://incoming/incoming/census.csv",
             "066d37f4",
             "census-segmentation-census-test-kmeans",
             "815.0",
         ):
-            assert told in page.words
+            assert words in page.words
 
     def test_a_manifest_with_unknown_parts_is_shown_too(self, run: Run) -> None:
         manifest = {"note": None, "nested": {"list": [1, 2], "rows": [{"a": 1}, {"b": 2}], "empty": []}}
