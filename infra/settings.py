@@ -20,13 +20,15 @@ HISTORY_EVENT_LIMIT = 25_000
 CLOSE_POLLS_SECONDS = 120
 """A teardown first polls every ``poll_seconds``, because nearly all of them take a few seconds."""
 WIDE_POLLS = 6
-"""After that, a teardown polls that many times less often, because creation of an endpoint hangs."""
+"""After that, a teardown polls this many times less often, because the creation of an endpoint seems to hang."""
+LONGEST_WAIT_FOR_ROOM = 300
+"""A run that waits for room under a quota launches again after at most this number of seconds."""
 
 # The events that one poll adds to the history: five for its task, and two each for its Wait and its Choice. A launch
 # that finds no room adds as many.
 _EVENTS_PER_POLL = 9
-# Half of the longest wait for room, to which the waits grow within the first three.
-_SHORTEST_WAIT_FOR_ROOM = 150
+# After a few shorter ones, each wait for room lasts between half of the longest wait and all of it.
+_SHORTEST_WAIT_FOR_ROOM = LONGEST_WAIT_FOR_ROOM // 2
 _EVENTS_BESIDE_WAITING = 500
 
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(\d*x?large|medium|metal)")
@@ -131,8 +133,8 @@ class Settings(RunParameters):
         "A bucket to use instead of a results bucket of the stack's own. Its owner decides when objects expire:"
         " intermediate files have a tag for that.",
     )
-    permissions_boundary: Annotated[str, Limits(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$")] | None = (
-        setting(None, "The ARN of a managed policy that limits the permissions of every role of the stack.")
+    permissions_boundary: Annotated[str, Limits(pattern=_POLICY_ARN)] | None = setting(
+        None, "The ARN of a managed policy that limits the permissions of every role of the stack."
     )
     role_path: Annotated[str, Limits(pattern=r"^/([\w+=,.@-]+/)*$", max_length=512)] = setting(
         "/", "The path of every role of the stack."

@@ -94,8 +94,8 @@ class Trigger(Construct):
             visibility_timeout=Duration.seconds(CALL_SECONDS),
         )
         reason = (
-            "A message may be received any number of times while it waits; start_run itself sends what it cannot"
-            " handle to the dead letters"
+            "A message may be received any number of times while it waits; start_run itself sends an"
+            " event that cannot start a run to the dead letters"
         )
         acknowledge(queue, "AwsSolutions-SQS3", reason)
         acknowledge(queue, "Serverless-SQSRedrivePolicy", reason)

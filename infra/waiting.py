@@ -7,9 +7,9 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from contract.names import CAPACITY_MESSAGES, QUOTA_FULL, ROOM_STATE
+from infra.settings import LONGEST_WAIT_FOR_ROOM
 
 _FIRST_WAIT_FOR_ROOM = 30
-_LONGEST_WAIT_FOR_ROOM = 300
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _wait_for_room(scope: Construct, awaited: Awaited, launch: tasks.LambdaInvok
         time=sfn.WaitTime.seconds(f"{{% ($room := {room}; $room.next_wait_seconds) %}}"),
         outputs=(
             f"{{% ($room := {room};"
-            f" $backoff := $min([{_LONGEST_WAIT_FOR_ROOM}, 2 * $room.backoff_seconds]);"
+            f" $backoff := $min([{LONGEST_WAIT_FOR_ROOM}, 2 * $room.backoff_seconds]);"
             " $merge([$states.input, {'room': {"
             "'waited_seconds': $room.waited_seconds + $room.next_wait_seconds,"
             " 'backoff_seconds': $backoff,"
