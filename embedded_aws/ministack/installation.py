@@ -24,6 +24,7 @@ from embedded_aws.ministack import (
     objects,
     roles,
     sagemaker,
+    sessions,
     signatures,
     workflows,
 )
@@ -59,6 +60,7 @@ def install(
     if record is not None:
         decisions.record(record)
     signatures.apply()
+    sessions.apply()
     customer_keys.apply()
     functions.apply(host)
     environments.apply(idle_seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import json
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from embedded_aws.ministack.authorization import authorize_task
 
 Path = tuple[tuple[str, int], ...]
 Context = dict[str, Any]
+
+logger = logging.getLogger("states")
 
 _DATA_LIMIT = 262_144  # bytes of a state's input or output
 _INLINE_MAP_CONCURRENCY = 40
@@ -437,6 +440,7 @@ def _run_together(
 
 
 def _unexpected(error: BaseException) -> BaseException:
+    logger.error("an error of the embedded AWS itself", exc_info=error)
     found: BaseException = sfn._ExecutionError("States.Runtime", f"{type(error).__name__}: {error}")
     found.__cause__ = error
     return found
