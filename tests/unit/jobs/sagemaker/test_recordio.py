@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from jobs.sagemaker import recordio
-from jobs.sagemaker.recordio import RecordIOError, decode, decode_labels, encode, encode_labels, frame_bytes
+from jobs.sagemaker.recordio import RecordIOError, decode, decode_labels, encode, encode_labels, frame_bytes, reader
 
 MAGIC = bytes.fromhex("0a23d7ce")
 
@@ -280,7 +279,7 @@ class TestRefusals:
             decode(data)
 
     def test_sparse_rows_may_not_exhaust_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recordio, "_MAX_EXPANDED_BYTES", 100)
+        monkeypatch.setattr(reader, "_MAX_EXPANDED_BYTES", 100)
         with pytest.raises(RecordIOError, match="records expand to more than 100 bytes"):
             decode(record(message((3, b"\x14"))) * 2)
 
