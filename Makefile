@@ -133,6 +133,7 @@ $(MUTANTS)/.ready: requirements-mutants.txt
 mutants: setup $(MUTANTS)/.ready ## How many small faults in jobs, contract and lambdas the unit tests notice
 	@$(MUTANTS)/bin/python -m tools.mutants
 
+nightly: export EVERY_CASE := 1
 nightly: test mutants ## What takes too long for every change
 	@$(BIN)/pytest --durations 6 tests/nightly
 	@$(MAKE) --no-print-directory coverage ALL=1

@@ -7,6 +7,7 @@ to resources whose names contain the name of that CSV, so many cases can run at 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from tests.local.runs import Run, Runs, eventually
 
 Stage = Literal["pca", "kmeans"]
 STAGES: tuple[Stage, Stage] = ("pca", "kmeans")
-_PHASES: dict[Stage, str] = {"pca": "Pca", "kmeans": "KMeans"}
+PHASES: dict[str, str] = {"pca": "Pca", "kmeans": "KMeans"}
 
 SETTINGS = {
     "stage": "faults",
@@ -47,6 +48,9 @@ SETTINGS = {
 """The settings of the stack under test. Its time limits are short, so that stuck resources do not delay the tests."""
 
 TRAINING_TYPE, HOSTING_TYPE = "ml.c4.xlarge", "ml.t2.medium"
+
+EVERY_CASE = bool(os.environ.get("EVERY_CASE"))
+"""Whether the tests try every case, as in ``make nightly``, and not only those of ``make test``."""
 
 _HOLD_SECONDS = 5
 
@@ -155,6 +159,14 @@ def matrix() -> list[Case]:
     return sorted(cases, key=lambda case: "stuck" not in case.label)
 
 
+def in_one_stage(cases: Sequence[Case]) -> list[Case]:
+    """Return each operation and fault in one of the two stages, by turns, as ``make test`` tries them."""
+    pairs: dict[tuple[Any, ...], list[Case]] = {}
+    for case in cases:
+        pairs.setdefault((case.operation, case.fault, case.given, case.error), []).append(case)
+    return [pair[turn % len(pair)] for turn, pair in enumerate(pairs.values())]
+
+
 def _every(operation: str, faults: dict[str, str | None], **more: Any) -> Iterator[Case]:
     for stage in STAGES:
         for fault, error in faults.items():
@@ -189,9 +201,9 @@ def _launches() -> Iterator[Case]:
 def _waits() -> Iterator[Case]:
     """Faults in the requests that the state machine itself sends while it waits."""
     faults: dict[str, str | None] = {"throttle*1 error*1 reset*1": None, "throttle": SDK, "denied": SDK}
-    for stage, phase in _PHASES.items():
+    for stage in STAGES:
         for what in ("TrainingJob", "Endpoint"):
-            wait = f"WaitFor{phase}{what.removesuffix('Job')}"
+            wait = f"WaitFor{PHASES[stage]}{what.removesuffix('Job')}"
             for fault, error in faults.items():
                 yield Case(f"Describe{what}", fault, stage, error, during=wait)
 
