@@ -9,7 +9,8 @@ from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
 from jobs.segments.assign import nearest_centroids
 from jobs.segments.kmeans import centroids_from_artifact
-from jobs.segments.labels import labeled_rows, read_regions
+from jobs.segments.labels import labeled_rows
+from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
@@ -31,7 +32,7 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
     labels = labels.astype(np.int64)
     stability = Stability.from_bytes(results.read(files.stability))
     certainty = stability.certainty(components, labels, centroids)
-    regions = read_regions(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
+    regions = Regions.read(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
     statistics = SegmentStatistics.of_shard(
         scaled=recordio.decode(results.read(files.train_part(shard["part"]))),
         components=components,

@@ -1,6 +1,9 @@
 """A whole run computed here, without any service: for tests of what comes after labeling."""
 
+import csv
+import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,6 +69,14 @@ class Run:
     document: SegmentsDocument
 
 
+def regions_of(*columns: Iterable[str]) -> Regions:
+    """Write ids, states and counties as Prepare writes regions.csv, without line breaks in names."""
+    text = io.StringIO()
+    rows = ([name.replace("\n", " ") for name in row] for row in zip(*columns, strict=True))
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return Regions.read(text.getvalue().encode())
+
+
 def segment_table(
     table: pd.DataFrame,
     *,
@@ -119,7 +130,7 @@ def segment_table(
             labels=labels[start : start + shard],
             certainty=stability.certainty(components[start : start + shard], labels[start : start + shard], centroids),
             distances=to_centroids.min(axis=1)[start : start + shard],
-            regions=Regions(*(table.iloc[start : start + shard, column].astype(str).tolist() for column in range(3))),
+            regions=regions_of(*(table.iloc[start : start + shard, column].astype(str) for column in range(3))),
             scaling=scaling,
             clusters=len(centroids),
             first_row=start,
@@ -209,7 +220,7 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
     labels, to_centroids = nearest_centroids(components, centroids)
     stability = Stability.of(components, centroids, refits=3)
     certainty = stability.certainty(components, labels, centroids)
-    regions = Regions(*zip(*sink.regions(), strict=True))
+    regions = regions_of(*zip(*sink.regions(), strict=True))
     statistics = SegmentStatistics.of_shard(
         scaled=scaled,
         components=components,

@@ -5,23 +5,15 @@ placeholder for its label, which `fill_in_names` replaces by the name. A placeho
 separator, which Prepare does not accept in a cell.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from jobs.segments import decimals
 from jobs.segments.rows import Certainty, Regions
 
 _SEPARATOR = "\x1f"
 _AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability")
-
-
-def read_regions(text: bytes) -> Regions:
-    """Read rows of regions.csv, without its header: id, state, county."""
-    rows = list(csv.reader(io.StringIO(text.decode(), newline="")))
-    ids, states, counties = zip(*rows, strict=True) if rows else ((), (), ())
-    return Regions(ids=ids, states=states, counties=counties)
 
 
 def header(components: int) -> bytes:
@@ -44,22 +36,18 @@ def labeled_rows(
     certainty
         Of the same rows; margins are written with six decimals.
     """
-    columns = [components, labels, distances, labels, certainty.runners_up, certainty.margins, certainty.stabilities]
-    numbers = np.column_stack(columns)
-    form = ",".join(
-        ["%.9g"] * components.shape[1] + ["%d", "%.9g", f"{_SEPARATOR}%d{_SEPARATOR}", "%d", "%.6f", "%.9g\n"]
-    )
-    names = _as_csv(zip(regions.ids, regions.states, regions.counties, strict=True))
-    return "".join(
-        f"{name},{form % row}" for name, row in zip(names, map(tuple, numbers.tolist()), strict=True)
-    ).encode()
-
-
-def _as_csv(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return each row as a line of CSV without its end."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator=_SEPARATOR).writerows(rows)
-    return text.getvalue().split(_SEPARATOR)[:-1]
+    label = decimals.integers(labels)
+    columns = [
+        *map(decimals.significant, components.T),
+        label,
+        decimals.significant(distances),
+        decimals.join(_SEPARATOR, label, _SEPARATOR),
+        decimals.integers(certainty.runners_up),
+        decimals.fixed(certainty.margins),
+        decimals.significant(certainty.stabilities),
+    ]
+    lines = map(b",".join, zip(regions.lines, decimals.lines(columns), strict=True))
+    return b"\n".join([*lines, b""])
 
 
 def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:

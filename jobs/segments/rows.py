@@ -1,8 +1,9 @@
 """Labeled rows: where each lies in component space, and what it is called."""
 
-from collections.abc import Sequence
+import csv
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,16 +11,39 @@ EXEMPLARS = 8  # nearest and farthest rows that are kept per segment
 BORDER_ROWS = 5  # rows with the smallest margin that are kept per pair of segments
 
 NUMBERS = ("index", "labels", "distances", "components", "runners_up", "margins", "stabilities")
-NAMES = ("ids", "states", "counties")
 
 
 @dataclass(frozen=True)
 class Regions:
-    """The names of a shard's rows from regions.csv: one id, state and county per row."""
+    """The names of rows.
 
-    ids: Sequence[str]
-    states: Sequence[str]
-    counties: Sequence[str]
+    Attributes
+    ----------
+    lines
+        For each row its line of regions.csv in UTF-8, without the line feed: id, state and county, quoted as CSV. Most
+        lines are only copied, so a line is parsed when its names are asked for.
+    """
+
+    lines: tuple[bytes, ...]
+
+    @classmethod
+    def read(cls, text: bytes) -> Self:
+        """Read whole lines of regions.csv, without its header; Prepare writes each region on one line."""
+        return cls(tuple(text.split(b"\n")[:-1]))
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def take(self, chosen: np.ndarray) -> "Regions":
+        """Return the names of the rows at these positions, in that order."""
+        return Regions(tuple(self.lines[position] for position in chosen.tolist()))
+
+    @cached_property
+    def columns(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """The ids, the states and the counties."""
+        cells = list(csv.reader(line.decode() for line in self.lines))
+        ids, states, counties = zip(*cells, strict=True) if cells else ((), (), ())
+        return ids, states, counties
 
 
 @dataclass(frozen=True)
@@ -58,8 +82,8 @@ class Rows:
         (n, c) kept components, largest first.
     runners_up, margins, stabilities
         (n,) each, as `Certainty` has them.
-    ids, states, counties
-        n strings each.
+    regions
+        The names of the rows.
     """
 
     index: np.ndarray
@@ -69,12 +93,25 @@ class Rows:
     runners_up: np.ndarray
     margins: np.ndarray
     stabilities: np.ndarray
-    ids: tuple[str, ...]
-    states: tuple[str, ...]
-    counties: tuple[str, ...]
+    regions: Regions
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The id of each row."""
+        return self.regions.columns[0]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The state of each row."""
+        return self.regions.columns[1]
+
+    @property
+    def counties(self) -> tuple[str, ...]:
+        """The county of each row."""
+        return self.regions.columns[2]
 
     @property
     def names(self) -> list[str]:
@@ -84,16 +121,14 @@ class Rows:
     def take(self, chosen: np.ndarray) -> "Rows":
         """Return the rows at these positions, in that order."""
         columns: dict[str, Any] = {column: getattr(self, column)[chosen] for column in NUMBERS}
-        columns |= {column: tuple(getattr(self, column)[i] for i in chosen) for column in NAMES}
-        return Rows(**columns)
+        return Rows(**columns, regions=self.regions.take(chosen))
 
     def join(self, other: "Rows") -> "Rows":
         """Return these rows followed by the others."""
         columns: dict[str, Any] = {
             column: np.concatenate([getattr(self, column), getattr(other, column)]) for column in NUMBERS
         }
-        columns |= {column: getattr(self, column) + getattr(other, column) for column in NAMES}
-        return Rows(**columns)
+        return Rows(**columns, regions=Regions(self.regions.lines + other.regions.lines))
 
     def exemplars(self, *, nearest: bool) -> "Rows":
         """Return the rows of each segment that are nearest to its centroid, or farthest from it."""
@@ -107,7 +142,19 @@ class Rows:
 
     def _first_of(self, groups: np.ndarray, ranked_by: np.ndarray, count: int) -> "Rows":
         """Return the `count` rows of each group that come first in the ranking."""
-        order = np.lexsort((self.index, ranked_by, groups))
+        found = np.concatenate(
+            [_lowest(ranked_by, np.flatnonzero(groups == group), count) for group in np.unique(groups)]
+        )
+        order = found[np.lexsort((self.index[found], ranked_by[found], groups[found]))]
         ordered = groups[order]
         rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
         return self.take(order[rank < count])
+
+
+def _lowest(values: np.ndarray, positions: np.ndarray, count: int) -> np.ndarray:
+    """Return those of the positions that have one of the `count` lowest values, more than `count` if some are equal."""
+    if len(positions) <= count:
+        return positions
+    own = values[positions]
+    lowest: np.ndarray = positions[own <= np.partition(own, count - 1)[count - 1]]
+    return lowest

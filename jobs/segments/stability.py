@@ -59,25 +59,19 @@ class Stability:
         return cls(np.stack(aligned), np.mean(similar, axis=0), float(np.mean(agreeing)), len(sample))
 
     def of_rows(self, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the share (n,) of refits in which each row (n, c) keeps its label (n,)."""
-        shares = np.empty(len(rows))
-        for label in np.unique(labels):
-            for found in _blocks(np.flatnonzero(labels == label)):
-                shares[found] = self._share_of(rows[found], label)
-        return shares
-
-    def _share_of(self, rows: np.ndarray, label: int) -> np.ndarray:
-        """Return the share (n,) of refits whose centroid `label` is the nearest one to each row (n, c).
+        """Return the share (n,) of refits in which each row (n, c) keeps its label (n,): its own centroid is nearest.
 
         Float32 is enough: it decides differently only where two centroids are equally far, to six digits.
         """
         refits, clusters, columns = self.refits.shape
         centroids = self.refits.swapaxes(0, 1).reshape(-1, columns)
         factors = np.column_stack([-2 * centroids, np.einsum("ij,ij->i", centroids, centroids)]).astype(np.float32)
-        points = np.vstack([rows.T.astype(np.float32), np.ones((1, len(rows)), np.float32)])
-        scores = (factors @ points).reshape(clusters, refits, -1)  # |c|² - 2 p·c
-        nearest_is_own: np.ndarray = scores[label] <= scores.min(axis=0)
-        shares: np.ndarray = nearest_is_own.mean(axis=0)
+        points = np.column_stack([rows, np.ones(len(rows))]).astype(np.float32)
+        shares = np.empty(len(rows))
+        for label in np.unique(labels):
+            for found in _blocks(np.flatnonzero(labels == label)):
+                scores = (factors @ points[found].T).reshape(clusters, refits, -1)  # |c|² - 2 p·c
+                shares[found] = (scores[label] <= scores.min(axis=0)).mean(axis=0)
         return shares
 
     def certainty(self, rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> Certainty:

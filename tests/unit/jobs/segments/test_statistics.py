@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from jobs.segments import statistics
-from jobs.segments.rows import BORDER_ROWS, EXEMPLARS, Certainty, Regions, Rows
+from jobs.segments.rows import BORDER_ROWS, EXEMPLARS, Certainty, Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import SegmentStatistics
-from tests.census_run import Run, segment_table
+from tests.census_run import Run, regions_of, segment_table
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ class TestContent:
             labels=np.array([0.0, 0.0, 2.0]),
             distances=np.ones(3),
             certainty=Certainty(np.array([2, 2, 0]), np.array([0.1, 0.2, 0.3]), np.array([1, 0.5, 0.89])),
-            regions=Regions(ids="abc", states="abc", counties="abc"),
+            regions=regions_of("abc", "abc", "abc"),
             scaling=whole.scaling,
             clusters=4,
             first_row=0,
@@ -139,7 +139,7 @@ class TestContent:
             labels=np.zeros(2),
             distances=np.ones(2),
             certainty=Certainty(np.zeros(2), np.ones(2), np.ones(2)),
-            regions=Regions(ids="ab", states="ab", counties="ab"),
+            regions=regions_of("ab", "ab", "ab"),
             scaling=large,
             clusters=1,
             first_row=0,

@@ -10,10 +10,10 @@ from jobs.sagemaker import recordio
 from jobs.sagemaker.ndarray import save
 from jobs.segments.assign import SegmentModel
 from jobs.segments.labels import fill_in_names, header, labeled_rows
-from jobs.segments.rows import Certainty, Regions
+from jobs.segments.rows import Certainty
 from jobs.series.comparison import Comparison, CurrentRun, PreviousRun, compare_runs
 from jobs.series.history import HistoryEntry, SegmentEntry
-from tests.census_run import Run, fit_pca, segment_table
+from tests.census_run import Run, fit_pca, regions_of, segment_table
 from tests.unit.jobs.segments.test_pca import artifact
 
 KEPT, CLUSTERS = 7, 8
@@ -49,7 +49,7 @@ def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None
     listed = run.statistics.listed
     assert listed is not None
     certainty = Certainty(listed.runners_up, listed.margins, listed.stabilities)
-    rows = labeled_rows(Regions(ids, states, counties), run.components, run.labels, distances, certainty)
+    rows = labeled_rows(regions_of(ids, states, counties), run.components, run.labels, distances, certainty)
     names = {segment["label"]: segment["name"] for segment in run.document["segments"]}
     pca = {
         "s": run.pca.singular_values[::-1],
