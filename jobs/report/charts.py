@@ -23,7 +23,7 @@ SHOWN = "indexof(shown, datum.label) >= 0"
 MAKEUP_FEATURES = 10  # as many as the notebook drew
 STRONG_EFFECT = 3.0  # standard deviations at full color
 BAR = 24  # pixels
-MAP_SIZE = (975, 610)  # what us-atlas' projected topology is drawn for
+MAP_SIZE = (975, 610)  # what the projected topologies of the atlases are drawn for
 FIT_WIDTH = {"type": "fit-x", "contains": "padding"}  # heights follow from the number of bars
 
 Spec = dict[str, Any]
@@ -118,6 +118,7 @@ def _map(document: SegmentsDocument) -> AnyChart:
             description=alt.Description("name:N"),
         )
     )
+    others = _data("others").mark_geoshape(fill=QUIET, tooltip=None, aria=False)
     states = _data("states").mark_geoshape(filled=False, stroke=PAPER, strokeWidth=0.9, tooltip=None, aria=False)
     inset = (
         alt.Chart(alt.InlineData([{"text": "Puerto Rico (enlarged)"}]))
@@ -125,7 +126,7 @@ def _map(document: SegmentsDocument) -> AnyChart:
         .encode(text=alt.Text("text:N"))
     )
     return (
-        alt.layer(counties, states, inset)
+        alt.layer(others, counties, states, inset)
         .project(type="identity", scale=1, translate=[0, 0])
         .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description="Map of counties, colored as selected above it")
         .add_params(_shown(document), alt.param(name="coloring", value="segment"))

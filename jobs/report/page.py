@@ -99,7 +99,7 @@ def render(report: RunReport) -> str:
         scripts=[_safe_script(script) for script in _scripts()],
         charts=_json(charts),
         data=_json(_page_data(report)),
-        topology=_safe_json(counties.topology()) if county_map.drawn else None,
+        topology=_safe_json(counties.topology(county_map)) if county_map.drawn else None,
     )
 
 
@@ -134,7 +134,7 @@ def _county_map(listed: Rows | None) -> counties.CountyMap:
             f"There is no map and no table because the file has more than {MAX_LISTED_ROWS:,} rows. "
             "labeled_counties.csv has all of them."
         )
-        return counties.CountyMap(drawn=False, why_not=why, missing=())
+        return counties.CountyMap(drawn=False, why_not=why)
     return counties.join(listed.ids, listed.names)
 
 
@@ -152,7 +152,6 @@ def _page_data(report: RunReport) -> dict[str, Any]:
         "featureCells": _feature_cells(document),
         "histograms": _histograms(report),
         "histogramGroups": _histogram_groups(document),
-        "renamed": counties.RENAMED,
         "rows": _rows(report.statistics.listed),
     }
 

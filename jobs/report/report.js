@@ -22,16 +22,11 @@
 
   function shapes() {
     const topology = read("topology");
-    const places = new Map();
-    rows.id.forEach((id, row) => {
-      const padded = id.padStart(5, "0");
-      places.set(data.renamed[padded] ?? padded, row);
-    });
     const counties = vega.read(topology, { type: "topojson", feature: "counties" });
     for (const county of counties) {
-      const row = places.get(county.id);
+      const { name: place, row } = county.properties;
       if (row === undefined) {
-        const name = `${county.properties.name} (not in the data)`;
+        const name = `${place} (not in the data)`;
         Object.assign(county, { name, label: null, segment: "none", stability: "none", runnerUp: "none", distance: "none" });
       }
       else {
@@ -47,7 +42,11 @@
         });
       }
     }
-    return { counties, states: vega.read(topology, { type: "topojson", mesh: "states" }) };
+    return {
+      counties,
+      states: vega.read(topology, { type: "topojson", mesh: "states" }),
+      others: vega.read(topology, { type: "topojson", feature: "others" }),
+    };
   }
 
   // --- histograms ---------------------------------------------------------------------------------------------

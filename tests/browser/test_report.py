@@ -17,6 +17,7 @@ from tests.browser.chromium import browser, executable
 from tests.browser.sample_report import sample_report
 from tests.census_run import Run, report_of, segment_table
 from tests.unit.jobs.report.test_report import EVIL, tracts
+from tests.vintages import with_regions_of_2023
 
 pytestmark = pytest.mark.skipif(
     executable() is None, reason="there is no Chromium; `make setup` installs one, or set CHROMIUM=path"
@@ -111,6 +112,37 @@ class TestTheme:
         for part, style in (("body", "color"), (".hint", "color"), ("nav a", "color"), (".chart svg text", "fill")):
             text = luminance(colour(watched.page, part, style))
             assert contrast(text, ground) >= 4.5, part
+        watched.page.close()
+
+
+class TestBoundaries:
+    def test_a_file_of_2023_has_a_path_for_every_region(self, chromium: Browser, tmp_path: Path) -> None:
+        complete = sample.draw().table.ffill()
+        run = segment_table(with_regions_of_2023(complete), kept=7)
+        path = tmp_path / "report-2023.html"
+        path.write_text(render(report_of(run)), encoding="utf-8")
+        watched = Watched.open(chromium, path)
+        names = watched.page.locator(COUNTIES).evaluate_all(
+            "paths => paths.filter(path => path.getAttribute('d')).map(path => path.getAttribute('aria-label'))"
+        )
+        assert [name for name in names if "not in the data" in name] == []
+        assert len(names) == len(run.table) == 3222
+        assert len([name for name in names if name.endswith(", Connecticut")]) == 9
+        assert {"Chugach Census Area, Alaska", "Copper River Census Area, Alaska"} <= set(names)
+        assert "boundaries are those of 2023" in watched.page.inner_text(".map figcaption")
+        assert watched.messages == []
+        watched.page.close()
+
+    def test_states_without_rows_are_gray_outlines(self, chromium: Browser, tmp_path: Path) -> None:
+        table = sample.draw().table
+        path = tmp_path / "two-states.html"
+        path.write_text(
+            render(report_of(segment_table(table[table["State"].isin(["Texas", "Iowa"])], kept=7))), "utf-8"
+        )
+        watched = Watched.open(chromium, path)
+        assert watched.page.locator(COUNTIES).count() == 254 + 99
+        assert watched.page.locator(".map [aria-hidden=true] path[fill='var(--quiet)']").count() == 50
+        assert watched.messages == []
         watched.page.close()
 
 

