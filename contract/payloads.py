@@ -59,19 +59,16 @@ class Skipped(TypedDict):
     skipped: str
 
 
-class BatchItemFailure(TypedDict):
-    """A message that stays in its queue."""
+class TakeEvent(TypedDict):
+    """The time to wait for an event that has not reached the queue yet."""
 
-    itemIdentifier: str
+    wait_seconds: float
 
 
-class BatchResponse(TypedDict):
-    """What Lambda needs to know to keep messages in a queue.
+class Taken(TypedDict):
+    """The number of events that were taken from the queue."""
 
-    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-    """
-
-    batchItemFailures: list[BatchItemFailure]
+    taken: int
 
 
 class PrepareEvent(TypedDict):

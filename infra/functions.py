@@ -24,8 +24,6 @@ from infra.sources import FUNCTIONS
 
 CALL_SECONDS = 60
 """Time limit of a function that only calls AWS: the calls take a second or two, and their retries may take longer."""
-# No caller handles the errors of these functions, so events that they fail to handle are sent to the dead letters.
-_STARTED_BY_EVENTS = ("start_run", "sweep")
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _NETWORK_INTERFACES = (
     "ec2:CreateNetworkInterface",
@@ -92,7 +90,7 @@ class Functions(Construct):
     code_version
         Changes whenever the functions' code does.
     dead_letters
-        Events that ``start_run`` and ``sweep`` failed to handle.
+        Events that started no run, or that ``sweep`` failed to handle.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, encryption: Encryption) -> None:
@@ -183,7 +181,7 @@ class Functions(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             role=role,
             log_group=log_group,
-            dead_letter_queue=self.dead_letters if spec.name in _STARTED_BY_EVENTS else None,
+            dead_letter_queue=self.dead_letters if spec.name == "sweep" else None,
             environment={
                 "POWERTOOLS_SERVICE_NAME": self._settings.deployment_id,
                 "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
@@ -195,7 +193,9 @@ class Functions(Construct):
         )
         if self._settings.vpc_subnet_ids:
             self._attach_to_vpc(function, role)
-        if spec.name not in _STARTED_BY_EVENTS:
+        if spec.name == "start_run":
+            acknowledge(function, "Serverless-LambdaDLQ", "The events are in a queue, which the next invocation reads")
+        elif spec.name != "sweep":
             acknowledge(function, "Serverless-LambdaDLQ", "The state machine waits for its answer, and retries it")
         return function
 

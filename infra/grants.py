@@ -41,12 +41,9 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("record_failure", "states:ListMapRuns"): "Only when a shard failed for good: finds its error.",
     ("record_failure", "states:ListExecutions"): "Only when a shard failed for good: finds its error.",
     ("record_failure", "states:DescribeExecution"): "Only when a shard failed for good: finds its error.",
-    ("start_run", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
+    ("start_run", "sqs:SendMessage"): "Only for an event in the queue that can start no run.",
     ("sweep", "sqs:SendMessage"): "Lambda sends events there that the function failed to handle.",
-    ("start_run", "sqs:ReceiveMessage"): "Lambda receives the queue's messages as this role.",
-    ("start_run", "sqs:DeleteMessage"): "Lambda deletes the queue's messages as this role.",
-    ("start_run", "sqs:GetQueueAttributes"): "Lambda reads the queue's attributes as this role.",
-    ("start_run", "sqs:ChangeMessageVisibility"): "Only when as many runs are in progress as may be.",
+    ("start_run", "sqs:ChangeMessageVisibility"): "Only when another invocation has taken the last room.",
     ("prepare", "s3:ListBucket"): "Amazon S3 reports a deleted object as not found only to a caller who may list.",
     ("teardown", "sagemaker:DescribeEndpoint"): "Only when a list does not show a new endpoint yet.",
     ("sweep", "sagemaker:DescribeEndpoint"): "Only when a list does not show a new endpoint yet.",
@@ -154,11 +151,12 @@ class _Grants:
     def start_run(self) -> None:
         role = self._functions.role("start_run")
         allow(role, ["states:StartExecution", "states:ListExecutions"], [self._machine])
-        # Lambda receives and deletes messages with this role; the function itself changes a message's visibility.
-        receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+        receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
         allow(role, receive, [self._given.queue.queue_arn])
+        allow(role, ["sqs:SendMessage"], [self._functions.dead_letters.queue_arn])
         self._read_input("start_run", "s3:GetObject", "s3:GetObjectVersion")
-        self._send_dead_letters("start_run")
+        # SQS decrypts messages that are received, and encrypts those that are sent, as the function's role.
+        self._use_data_key("start_run", "kms:Decrypt", "kms:GenerateDataKey")
 
     def prepare(self) -> None:
         # Exactly the version that started the run, never the latest.
@@ -276,7 +274,8 @@ class _Grants:
         if self._given.settings.hosts_models:
             self._keep_endpoint_logs(sweep)
         allow(sweep, ["states:DescribeExecution"], [self._executions], because=_NAMED_BY_RUN)
-        self._send_dead_letters("sweep")
+        # Lambda encrypts, as the function's role, the events that the function failed to handle.
+        self._use_data_key("sweep", "kms:Decrypt", "kms:GenerateDataKey")
 
     def _keep_endpoint_logs(self, role: iam.Role) -> None:
         """Allow the janitor to set the retention period of endpoints' logs."""
@@ -347,10 +346,6 @@ class _Grants:
         role = self._functions.role(name)
         allow(role, ["sns:Publish"], [self._given.topic.topic_arn])
         allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [self._given.encryption.topic_key.key_arn])
-
-    def _send_dead_letters(self, name: str) -> None:
-        """Let Lambda encrypt, as the function's role, the events that the function failed to handle."""
-        self._use_data_key(name, "kms:Decrypt", "kms:GenerateDataKey")
 
     def _use_data_key(self, name: str, *actions: str) -> None:
         if self._given.encryption.data_key is not None:

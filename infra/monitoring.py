@@ -9,7 +9,6 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract.names import METRICS, METRICS_NAMESPACE, STACK_TAG
@@ -17,6 +16,7 @@ from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.policies import acknowledge
 from infra.settings import Settings
+from infra.trigger import Trigger
 from infra.workflow import Workflow
 
 _PERIOD = Duration.minutes(5)
@@ -77,7 +77,7 @@ class Monitoring(Construct):
         topic: sns.Topic,
         functions: Functions,
         workflow: Workflow,
-        queue: sqs.Queue,
+        trigger: Trigger,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
@@ -93,7 +93,10 @@ class Monitoring(Construct):
         self._dead_letters = functions.dead_letters.metric_approximate_number_of_messages_visible(
             period=_PERIOD, statistic="Maximum"
         )
-        self._oldest = queue.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum")
+        self._given_up = trigger.given_up.metric_approximate_number_of_messages_visible(
+            period=_PERIOD, statistic="Maximum"
+        )
+        self._oldest = trigger.queue.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum")
         self._functions = functions
         self.metrics = {name: self._metric(name) for name in METRICS}
         self.alarms = self._build_alarms()
@@ -118,6 +121,7 @@ class Monitoring(Construct):
             "run-timed-out": (self._runs["timed out"], "A run exceeded its time limit."),
             "file-refused": (self.metrics["FilesRefused"], "A CSV was refused; see its problems.json."),
             "dead-letters": (self._dead_letters, "An event could not be handled; see the queue."),
+            "start-given-up": (self._given_up, "The run of a CSV could not be started; its event is in the queue."),
             "leak-found": (self.metrics["LeaksFound"], "The janitor found resources that no running run owns."),
             "teardown-timed-out": (self.metrics["TeardownTimeouts"], "A teardown exceeded its time limit."),
         }
@@ -168,7 +172,7 @@ class Monitoring(Construct):
                         "Billed seconds", [self.metrics["BillableTrainingSeconds"], self.metrics["EndpointSeconds"]]
                     ),
                     self._graph("Left behind", [self.metrics["LeaksFound"], self.metrics["TeardownTimeouts"]]),
-                    self._graph("Not run", [self.metrics["FilesRefused"], self._dead_letters]),
+                    self._graph("Not run", [self.metrics["FilesRefused"], self._dead_letters, self._given_up]),
                 ],
             ],
         )

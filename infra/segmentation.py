@@ -57,8 +57,10 @@ class CensusSegmentation(Construct):
         The rule that sends the event of a new object to the queue.
     queue
         Keeps the events of new objects, in order of arrival, until their runs may start.
+    given_up
+        Keeps the events whose runs could not be started in several attempts.
     dead_letters
-        Keeps the events that started no run.
+        Keeps the events that can start no run, and those that were not delivered.
     metrics
         By name: ``RowsLabeled``, ``RowsDropped``, ``RunSeconds``, ``BillableTrainingSeconds``, ``EndpointSeconds``,
         ``FilesRefused``, ``LeaksFound`` and ``TeardownTimeouts``.
@@ -83,6 +85,7 @@ class CensusSegmentation(Construct):
     start_run: lambda_.Function
     object_created: events.Rule
     queue: sqs.Queue
+    given_up: sqs.Queue
     dead_letters: sqs.Queue
     metrics: dict[Metric, cloudwatch.Metric]
     alarms: dict[str, cloudwatch.Alarm]
@@ -119,7 +122,7 @@ class CensusSegmentation(Construct):
             topic=notifications.topic,
             functions=functions,
             workflow=workflow,
-            queue=trigger.queue,
+            trigger=trigger,
         )
 
         resources = Resources(self, settings, storage, encryption, notifications.topic, sagemaker.role, trigger.queue)
@@ -131,7 +134,7 @@ class CensusSegmentation(Construct):
         self.incoming, self.results, self.topic = storage.incoming, storage.results, notifications.topic
         self.state_machine, self.object_created = workflow.state_machine, trigger.rule
         self.start_run, self.dead_letters = functions["start_run"], functions.dead_letters
-        self.queue = trigger.queue
+        self.queue, self.given_up = trigger.queue, trigger.given_up
         self.metrics, self.alarms = monitoring.metrics, monitoring.alarms
 
     def _check_id_is_free(self) -> None:

@@ -41,7 +41,8 @@ class SegmentationStack(Stack):
             "StateMachineArn": (deployed.state_machine.state_machine_arn, "Every run is one execution"),
             "TopicArn": (deployed.topic.topic_arn, "Receives alarms, and refused, failed and finished runs"),
             "QueueUrl": (deployed.queue.queue_url, "CSVs that wait until their runs may start"),
-            "DeadLettersUrl": (deployed.dead_letters.queue_url, "Events that started no run"),
+            "GivenUpUrl": (deployed.given_up.queue_url, "CSVs whose runs could not be started"),
+            "DeadLettersUrl": (deployed.dead_letters.queue_url, "Events that can start no run or were not delivered"),
             "StartRunFunction": (deployed.start_run.function_name, "Invoke it to run a file again"),
         }
         for name, (value, description) in outputs.items():

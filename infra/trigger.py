@@ -3,20 +3,29 @@
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract.layout import INCOMING_PREFIX
+from contract.payloads import TakeEvent
 from infra.encryption import Encryption
 from infra.functions import CALL_SECONDS, Functions
 from infra.policies import acknowledge
 from infra.settings import Settings
 from infra.storage import Storage
+from infra.workflow import state_machine_arn
+
+LOOK_MINUTES = 5
+_ATTEMPTS = 5
+# S3's event reaches the queue and the function at nearly the same time, in any order.
+_EVENT_WAIT_SECONDS = 5
 
 
 class Trigger(Construct):
-    """S3's "Object Created" events go to a queue, from which ``start_run`` takes one at a time.
+    """S3's "Object Created" events go to a queue, from which ``start_run`` takes them while runs may be started.
+
+    It looks into the queue when an object was created, when a run has ended, and every few minutes in case that such an
+    event was lost.
 
     Attributes
     ----------
@@ -24,6 +33,8 @@ class Trigger(Construct):
         Matches the objects that start a run. Events that cannot be delivered go to the dead letters.
     queue
         Keeps the events in order of arrival until their runs may start.
+    given_up
+        Keeps the events whose runs could not be started in several attempts.
     """
 
     def __init__(
@@ -37,6 +48,8 @@ class Trigger(Construct):
         functions: Functions,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._start_run = functions["start_run"]
+        self.given_up = self._build_given_up(settings, encryption)
         self.queue = self._build_queue(settings, encryption)
         self.rule = events.Rule(
             self,
@@ -58,29 +71,44 @@ class Trigger(Construct):
                     dead_letter_queue=functions.dead_letters,
                     retry_attempts=20,
                     max_event_age=Duration.hours(24),
-                )
+                ),
+                self._look_into_queue(_EVENT_WAIT_SECONDS),
             ],
         )
-        start_run = functions["start_run"]
-        mapping = lambda_.EventSourceMapping(
+        ended = events.Rule(
             self,
-            "Mapping",
-            target=start_run,
-            event_source_arn=self.queue.queue_arn,
-            batch_size=1,
-            report_batch_item_failures=True,
+            "RunEnded",
+            rule_name=f"{settings.deployment_id}-run-ended",
+            description="A run ended: start the next one",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "status": ["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"],
+                    "stateMachineArn": [state_machine_arn(self, settings)],
+                },
+            ),
+            targets=[self._look_into_queue(_EVENT_WAIT_SECONDS)],
         )
-        acknowledge(
-            mapping,
-            "Serverless-LambdaEventSourceMappingDestination",
-            "Lambda sends failed batches of streams to a destination, but not messages of an SQS queue",
+        schedule = events.Rule(
+            self,
+            "Schedule",
+            rule_name=f"{settings.deployment_id}-start-waiting",
+            description="Start runs that wait in the queue",
+            schedule=events.Schedule.rate(Duration.minutes(LOOK_MINUTES)),
+            targets=[self._look_into_queue(0)],
         )
-        # Lambda refuses the mapping until the role may receive messages.
-        mapping.node.add_dependency(functions.role("start_run"))
+        for rule in (self.rule, ended, schedule):
+            reason = "An invocation of start_run carries no event of an object, and the next one does the same"
+            acknowledge(rule, "Serverless-EventBusDLQ", reason)
+
+    def _look_into_queue(self, wait_seconds: float) -> targets.LambdaFunction:
+        event = TakeEvent(wait_seconds=wait_seconds)
+        return targets.LambdaFunction(self._start_run, event=events.RuleTargetInput.from_object(event))
 
     def _build_queue(self, settings: Settings, encryption: Encryption) -> sqs.Queue:
         key = encryption.data_key
-        queue = sqs.Queue(
+        return sqs.Queue(
             self,
             "Queue",
             queue_name=f"{settings.deployment_id}-arrivals.fifo",
@@ -90,13 +118,24 @@ class Trigger(Construct):
             encryption_master_key=key,
             enforce_ssl=True,
             retention_period=Duration.days(14),
-            # Lambda requires at least the function's time limit.
+            # A message that start_run did not delete can be received again once its invocation must have ended.
             visibility_timeout=Duration.seconds(CALL_SECONDS),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.given_up, max_receive_count=_ATTEMPTS),
         )
-        reason = (
-            "A message may be received any number of times while it waits; start_run itself sends an"
-            " event that cannot start a run to the dead letters"
+
+    def _build_given_up(self, settings: Settings, encryption: Encryption) -> sqs.Queue:
+        # The dead letters of a FIFO queue are in a FIFO queue, to which EventBridge and Lambda cannot send theirs.
+        key = encryption.data_key
+        queue = sqs.Queue(
+            self,
+            "GivenUp",
+            queue_name=f"{settings.deployment_id}-given-up.fifo",
+            fifo=True,
+            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
         )
-        acknowledge(queue, "AwsSolutions-SQS3", reason)
-        acknowledge(queue, "Serverless-SQSRedrivePolicy", reason)
+        acknowledge(queue, "AwsSolutions-SQS3", "It is the dead-letter queue itself")
+        acknowledge(queue, "Serverless-SQSRedrivePolicy", "It is the dead-letter queue itself")
         return queue

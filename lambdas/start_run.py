@@ -1,7 +1,8 @@
 """Start one execution for each object version in the incoming bucket.
 
-Events come from a queue, one at a time. If as many runs are in progress as the settings allow, the event stays in the
-queue and is received again after some seconds.
+The events of new objects wait in a queue. An invocation with ``{"wait_seconds": 5}`` takes them from it, one at a time,
+while fewer runs are in progress than the settings allow. Because there is room before an event is received, every
+receive is an attempt to start its run, and SQS can give up an event that was received too often.
 
 The execution's name is derived from the object version, so a repeated event finds the name taken and starts nothing. A
 person starts another run of the same version with the event ``{"key": "incoming/<name>.csv", "rerun": "r2"}``, to which
@@ -11,10 +12,11 @@ person starts another run of the same version with the event ``{"key": "incoming
 import json
 import re
 import reprlib
+import time
 from typing import Any, Never
 
 from contract.layout import INCOMING_PREFIX, run_id
-from contract.payloads import BatchResponse, Skipped, Source, Started
+from contract.payloads import Skipped, Source, Started, Taken
 from lambdas.support.runtime import client, entry_point, logger, settings
 
 _EXPECTED = (
@@ -22,8 +24,12 @@ _EXPECTED = (
     ' "bucket", "version_id" and "rerun" as needed'
 )
 _MAX_KEY_BYTES = 1_024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_ROOM_POLL_SECONDS = 5
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_RECEIVE_SECONDS = 1
+# Longer than another invocation waits for a message without counting the runs in progress again.
+_NO_ROOM_SECONDS = 2 * _RECEIVE_SECONDS
+# No message is received that the function might not have the time to handle.
+_LEAST_REMAINING_MS = 30_000
 
 
 class InvalidEvent(Exception):  # noqa: N818 - the name that Lambda and the dead letters report
@@ -31,39 +37,62 @@ class InvalidEvent(Exception):  # noqa: N818 - the name that Lambda and the dead
 
 
 @entry_point
-def handler(event: Any, _context: Any) -> Started | Skipped | BatchResponse:
-    """Start the run of the event's object version, once.
+def handler(event: Any, context: Any) -> Started | Skipped | Taken:
+    """Start the run of the event's object version, once; or the runs of the events in the queue.
 
     Raises
     ------
     InvalidEvent
         If a person's event does not name an object that can start a run.
     """
-    if isinstance(event, dict) and "Records" in event:
-        (message,) = event["Records"]
-        return {"batchItemFailures": [] if _handled(message) else [{"itemIdentifier": message["messageId"]}]}
+    if isinstance(event, dict) and "wait_seconds" in event:
+        return {"taken": _take_from_queue(event["wait_seconds"], context)}
     return _start(event)
 
 
-def _handled(message: dict[str, Any]) -> bool:
-    """Start the run of a message from the queue; return false if it has to wait in the queue."""
-    states, limit = client("stepfunctions"), settings().max_concurrent_runs
-    listed = states.list_executions(
+def _take_from_queue(wait_seconds: float, context: Any) -> int:
+    """Take events from the queue while there is room for their runs; return their number.
+
+    An empty queue ends the loop once `wait_seconds` have passed: S3's event may reach the queue later than this
+    function.
+    """
+    taken, until = 0, time.monotonic() + wait_seconds
+    while context.get_remaining_time_in_millis() > _LEAST_REMAINING_MS and _has_room():
+        received = client("sqs").receive_message(QueueUrl=settings().queue_url, WaitTimeSeconds=_RECEIVE_SECONDS)
+        for message in received.get("Messages", []):
+            if not _handled(message):
+                return taken
+            taken += 1
+        if not received.get("Messages") and time.monotonic() >= until:
+            break
+    return taken
+
+
+def _has_room() -> bool:
+    limit = settings().max_concurrent_runs
+    listed = client("stepfunctions").list_executions(
         stateMachineArn=settings().state_machine_arn, statusFilter="RUNNING", maxResults=limit
     )
-    if len(listed["executions"]) >= limit:
-        client("sqs").change_message_visibility(
-            QueueUrl=settings().queue_url,
-            ReceiptHandle=message["receiptHandle"],
-            VisibilityTimeout=_ROOM_POLL_SECONDS,
-        )
+    return len(listed["executions"]) < limit
+
+
+def _handled(message: dict[str, Any]) -> bool:
+    """Start the run of a message and delete it; return false if another invocation has taken the last room.
+
+    No other message can be received meanwhile, because all belong to the same group of a FIFO queue.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/interleaving-multiple-ordered-message-groups.html
+    """
+    received = {"QueueUrl": settings().queue_url, "ReceiptHandle": message["ReceiptHandle"]}
+    if not _has_room():
+        client("sqs").change_message_visibility(**received, VisibilityTimeout=_NO_ROOM_SECONDS)
         return False
     try:
-        _start(json.loads(message["body"]))
+        _start(json.loads(message["Body"]))
     except InvalidEvent as error:
-        # It would block the events behind it until the queue forgets it.
+        # Further attempts would fail as well, and block the events behind it.
         logger.warning("not an event that can start a run", reason=str(error))
-        client("sqs").send_message(QueueUrl=settings().dead_letters_url, MessageBody=message["body"])
+        client("sqs").send_message(QueueUrl=settings().dead_letters_url, MessageBody=message["Body"])
+    client("sqs").delete_message(**received)
     return True
 
 

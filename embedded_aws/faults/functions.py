@@ -4,7 +4,8 @@
 after it has made ``calls`` calls to AWS (1 by default). The last call is carried out, but the function does not get the
 response. ``timeout`` is reported as if the function had reached its time limit, without waiting for it.
 ``<function>`` is the end of the function's name: ``lambda.launch_training`` matches
-``census-segmentation-launch-training``. ``@text`` must occur in the function's name or event.
+``census-segmentation-launch-training``. ``@text`` must occur in the function's name or event, or in a message that it
+receives from a queue, in which case the receiving call is the first one.
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ class Environment(Protocol):
 
 
 @dataclass
-class Strike:
-    """A fault that takes effect once an invocation has made a number of calls."""
+class Invocation:
+    """An invocation in progress, and the fault that takes effect once it has made a number of calls."""
 
     environment: Environment
-    fault: Fault
-    calls_left: int
+    fault: Fault | None = None
+    calls_left: int = 0
     struck: bool = False
+
+    def has_struck(self, kind: str) -> bool:
+        """Return whether a fault of this kind has taken effect."""
+        return self.struck and self.fault is not None and self.fault.kind == kind
 
 
 class FunctionFaults:
@@ -51,41 +56,55 @@ class FunctionFaults:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._strikes: list[Strike] = []
+        self._invocations: list[Invocation] = []
         self._lock = threading.Lock()
 
-    def arm(self, environment: Environment, event: Any) -> Strike | None:
-        """Return the strike that applies to an invocation that is about to begin, if any."""
-        invocation = f"{environment.func_name} {json.dumps(event, default=str)}"
-        for target in _targets(environment.func_name):
-            fault = self._faults.strike(target, invocation, *_KINDS)
-            if fault is not None:
-                strike = Strike(environment, fault, int(fault.value or 1))
-                with self._lock:
-                    self._strikes.append(strike)
-                return strike
-        return None
-
-    def disarm(self, strike: Strike) -> None:
-        """Remove a strike at the end of its invocation; if it did not take effect, it does not count."""
+    def begin(self, environment: Environment, event: Any) -> Invocation:
+        """Return the invocation that is about to begin, with the fault that applies to its event, if any."""
+        invocation = Invocation(environment)
+        self._select(invocation, json.dumps(event, default=str))
         with self._lock:
-            self._strikes.remove(strike)
-        if not strike.struck:
-            strike.fault.struck -= 1
-            if strike.fault.left is not None:
-                strike.fault.left += 1
+            self._invocations.append(invocation)
+        return invocation
 
-    def has_called(self, user_agent: str) -> None:
-        """Count a call that was carried out, and kill the calling process if it was the last one allowed."""
-        if not self._strikes or not (found := _APP_ID.search(user_agent)):
+    def end(self, invocation: Invocation) -> None:
+        """Forget an invocation that has ended; if its fault did not take effect, it does not count."""
+        with self._lock:
+            self._invocations.remove(invocation)
+        fault = invocation.fault
+        if fault is not None and not invocation.struck:
+            fault.struck -= 1
+            if fault.left is not None:
+                fault.left += 1
+
+    def has_called(self, user_agent: str, received: str = "") -> None:
+        """Count a call that was carried out, and kill the calling process if it was the last one allowed.
+
+        Parameters
+        ----------
+        received
+            The response, if the call received messages from a queue.
+        """
+        if not self._invocations or not (found := _APP_ID.search(user_agent)):
             return
         with self._lock:
-            strikes = [each for each in self._strikes if each.environment.app_id == found[1]]
-        for strike in strikes:
-            strike.calls_left -= 1
-            if strike.calls_left == 0:
-                strike.struck = True
-                strike.environment.kill_process()
+            calling = [each for each in self._invocations if each.environment.app_id == found[1]]
+        for invocation in calling:
+            if received and invocation.fault is None:
+                self._select(invocation, received)
+            invocation.calls_left -= 1
+            if invocation.fault is not None and invocation.calls_left == 0:
+                invocation.struck = True
+                invocation.environment.kill_process()
+
+    def _select(self, invocation: Invocation, text: str) -> None:
+        """Select the fault that applies to a function's event or to a message that it has received, if any."""
+        name = invocation.environment.func_name
+        for target in _targets(name):
+            fault = self._faults.strike(target, f"{name} {text}", *_KINDS)
+            if fault is not None:
+                invocation.fault, invocation.calls_left = fault, int(fault.value or 1)
+                return
 
 
 def _targets(function: str) -> Iterator[str]:

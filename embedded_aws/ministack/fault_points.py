@@ -49,7 +49,9 @@ def _connect_functions(function_faults: FunctionFaults) -> None:
         method: str, path: str, headers: dict[str, str], body: bytes, query_params: Any, request_id: str
     ) -> Any:
         response = await dispatch(method, path, headers, body, query_params, request_id)
-        function_faults.has_called(headers.get("user-agent", ""))
+        receives = headers.get("x-amz-target") == "AmazonSQS.ReceiveMessage"
+        received = bytes(response[2]).decode() if receives else ""
+        function_faults.has_called(headers.get("user-agent", ""), received)
         return response
 
     app._dispatch_service_request = dispatch_and_strike

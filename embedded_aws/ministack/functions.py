@@ -61,19 +61,19 @@ class PythonEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     def invoke(self, event: Any, request_id: str, **keywords: Any) -> dict[str, Any]:
         """Run one invocation; see ``ProvidedWorker.invoke``."""
-        strike = self.faults.arm(self, event) if self.faults else None
+        invocation = self.faults.begin(self, event) if self.faults else None
         try:
             result = self._invoke(event, request_id, **keywords)
         finally:
-            if self.faults and strike:
-                self.faults.disarm(strike)
+            if self.faults and invocation:
+                self.faults.end(invocation)
             if process := self._proc or self._last_process:
                 _last_invocation.peak_mb = process.peak_mb()
         payload = result.get("error_payload")
         if not isinstance(payload, dict) or payload.get("errorType") not in ("Runtime.ExitError", "Sandbox.Timedout"):
             return result
         reason = payload["errorMessage"]
-        if strike and strike.struck and strike.fault.kind == "timeout":
+        if invocation and invocation.has_struck("timeout"):
             payload["errorType"] = "Sandbox.Timedout"
             reason = f"Task timed out after {self.config['Timeout']}.00 seconds"
         elif payload["errorType"] == "Runtime.ExitError":

@@ -23,8 +23,7 @@ ALLOWED = {
         "states:ListExecutions",
         "s3:GetObject",
         "s3:GetObjectVersion",
-        *(f"sqs:{action}" for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")),
-        "sqs:ChangeMessageVisibility",
+        *(f"sqs:{action}" for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")),
     },
     "Prepare": {
         "s3:ListBucket",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Match, Matcher, Template
 
 from contract.names import ARTIFACT_TAG, METRICS, METRICS_NAMESPACE
 from contract.run_settings import VARIABLE, RunSettings
@@ -130,17 +130,25 @@ class TestFunctions:
         limits = {each["Properties"]["Handler"]: each["Properties"]["Timeout"] for each in functions}
         assert limits["lambdas.project.handler"] == limits["lambdas.label.handler"] == 77
 
-    def test_what_nobody_waits_for_has_a_dead_letter_queue(self) -> None:
+    def test_what_nobody_waits_for_and_no_queue_keeps_has_a_dead_letter_queue(self) -> None:
         kept = {
             each["Properties"]["Handler"]
             for each in resources(template_of(), "AWS::Lambda::Function").values()
             if "DeadLetterConfig" in each["Properties"]
         }
-        assert kept == {"lambdas.start_run.handler", "lambdas.sweep.handler"}
+        assert kept == {"lambdas.sweep.handler"}
 
     def test_logs_are_kept_as_long_as_the_settings_say(self) -> None:
         groups = resources(template_of(log_retention_days=3), "AWS::Logs::LogGroup").values()
         assert {each["Properties"]["RetentionInDays"] for each in groups} == {3}
+
+
+def looks_into_the_queue(wait_seconds: int) -> Matcher:
+    """Return what a target of a rule must be that invokes ``start_run`` for the events in the queue."""
+    function = {"Fn::GetAtt": [Match.string_like_regexp("StartRun"), "Arn"]}
+    return Match.object_like(
+        {"Arn": function, "Input": json.dumps({"wait_seconds": wait_seconds}, separators=(",", ":"))}
+    )
 
 
 class TestRules:
@@ -162,16 +170,38 @@ class TestRules:
                             "MaximumEventAgeInSeconds": timedelta(days=1).total_seconds(),
                             "MaximumRetryAttempts": 20,
                         },
-                    }
+                    },
+                    looks_into_the_queue(5),
                 ],
             },
         )
 
-    def test_objects_wait_in_a_queue_in_order_and_none_is_given_up(self, template: Template) -> None:
-        queue = {"FifoQueue": True, "MessageRetentionPeriod": 14 * 86_400, "VisibilityTimeout": 60}
-        template.has_resource_properties("AWS::SQS::Queue", {**queue, "RedrivePolicy": Match.absent()})
-        mapping = {"BatchSize": 1, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
-        template.has_resource_properties("AWS::Lambda::EventSourceMapping", mapping)
+    def test_objects_wait_in_a_queue_in_order_and_are_given_up_after_five_attempts(self, template: Template) -> None:
+        queue = {"FifoQueue": True, "MessageRetentionPeriod": 14 * 86_400}
+        template.has_resource_properties("AWS::SQS::Queue", {**queue, "RedrivePolicy": {"maxReceiveCount": 5}})
+        template.resource_count_is("AWS::Lambda::EventSourceMapping", 0)
+
+    def test_a_message_stays_hidden_as_long_as_its_invocation_may_take(self) -> None:
+        template = template_of()
+        (hidden,) = {
+            each["Properties"]["VisibilityTimeout"]
+            for each in resources(template, "AWS::SQS::Queue").values()
+            if "VisibilityTimeout" in each["Properties"]
+        }
+        limits = {
+            each["Properties"]["Handler"]: each["Properties"]["Timeout"]
+            for each in resources(template, "AWS::Lambda::Function").values()
+        }
+        assert hidden >= limits["lambdas.start_run.handler"]
+
+    def test_the_end_of_a_run_starts_the_next(self, template: Template) -> None:
+        ended = {"status": ["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"], "stateMachineArn": Match.any_value()}
+        rule = {"EventPattern": {"source": ["aws.states"], "detail": ended}, "Targets": [looks_into_the_queue(5)]}
+        template.has_resource_properties("AWS::Events::Rule", rule)
+
+    def test_the_queue_is_looked_into_every_few_minutes(self, template: Template) -> None:
+        rule = {"ScheduleExpression": "rate(5 minutes)", "Targets": [looks_into_the_queue(0)]}
+        template.has_resource_properties("AWS::Events::Rule", rule)
 
     def test_an_execution_without_success_is_swept_after(self, template: Template) -> None:
         template.has_resource_properties(
@@ -202,6 +232,7 @@ class TestNotifications:
             "run-over-time",
             "file-refused",
             "dead-letters",
+            "start-given-up",
             "leak-found",
             "teardown-timed-out",
             "csv-waits",
@@ -281,7 +312,7 @@ class TestEncryption:
         ]
         assert [each["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] for each in buckets] == [key, key]
         queues = resources(template, "AWS::SQS::Queue").values()
-        assert [queue["Properties"]["KmsMasterKeyId"] for queue in queues] == [key, key]
+        assert [queue["Properties"]["KmsMasterKeyId"] for queue in queues] == [key] * 3
         groups = resources(template, "AWS::Logs::LogGroup").values()
         assert all(each["Properties"]["KmsKeyId"] == key for each in groups)
 
@@ -294,7 +325,7 @@ class TestEncryption:
 
     def test_the_dead_letters_are_encrypted_in_either_mode(self) -> None:
         queues = resources(template_of(), "AWS::SQS::Queue").values()
-        assert [queue["Properties"]["SqsManagedSseEnabled"] for queue in queues] == [True, True]
+        assert [queue["Properties"]["SqsManagedSseEnabled"] for queue in queues] == [True] * 3
 
 
 class TestCopiesSideBySide:
@@ -320,8 +351,8 @@ def _names(template: dict[str, Any]) -> set[tuple[str, str]]:
     """Return every physical name that a template gives."""
     named = ["Bucket", "Function", "StateMachine", "Queue", "Topic", "LogGroup", "Alarm", "Alias", "Dashboard", "Role"]
     fields = ["Name", *(f"{kind}Name" for kind in named)]
-    # These two refer to a function by its name.
-    referring = ("AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping")
+    # This one refers to a function by its name.
+    referring = ("AWS::Lambda::Permission",)
     return {
         (each["Type"], json.dumps(each["Properties"][field]))
         for each in template["Resources"].values()

@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -143,11 +144,14 @@ class Runs:
         with self._lock:
             if time.monotonic() > self._asked + 0.5:
                 asked = time.monotonic()
-                states = self.client("stepfunctions")
-                pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
-                found = {each["executionArn"]: each["status"] for page in pages for each in page["executions"]}
-                self._found, self._asked = found, asked
+                self._found = {each["executionArn"]: each["status"] for each in self.executions()}
+                self._asked = asked
             return self._found, self._asked
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Return all executions, the newest first."""
+        pages = self.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=self.machine)
+        return [each for page in pages for each in page["executions"]]
 
     def events(self, run: Run) -> list[dict[str, Any]]:
         """Return a run's history."""
@@ -161,6 +165,15 @@ class Runs:
             for event in self.events(run)
             if "stateEnteredEventDetails" in event
         ]
+
+    def entered_at(self, run: Run, state: str) -> datetime:
+        """Return when a run last entered a state."""
+        times: list[datetime] = [
+            event["timestamp"]
+            for event in self.events(run)
+            if event.get("stateEnteredEventDetails", {}).get("name") == state
+        ]
+        return times[-1]
 
     # Result files
 
@@ -285,6 +298,28 @@ class Runs:
     def operations(self) -> set[str]:
         """Return the SageMaker operations called so far."""
         return {entry["operation"] for entry in self.cloud.request("GET", OPERATIONS)}
+
+    def announce(self, event: dict[str, Any]) -> None:
+        """Put an event into the queue as EventBridge does, and have it looked into."""
+        self.client("sqs").send_message(
+            QueueUrl=self.outputs["QueueUrl"],
+            MessageBody=json.dumps(event),
+            MessageGroupId="runs",
+            MessageDeduplicationId=uuid.uuid4().hex,
+        )
+        self.invoke("start-run", {"wait_seconds": 0}, kind="Event")
+
+    def receive_again_after(self, seconds: int) -> None:
+        """Let an event be received again sooner after start_run failed, so that those behind it do not wait as long."""
+        attributes = {"VisibilityTimeout": str(seconds)}
+        self.client("sqs").set_queue_attributes(QueueUrl=self.outputs["QueueUrl"], Attributes=attributes)
+
+    def is_queue_empty(self) -> bool:
+        """Return whether no event waits in the queue, nor is being handled."""
+        counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        url = self.outputs["QueueUrl"]
+        found = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counted)["Attributes"]
+        return not any(int(each) for each in found.values())
 
     def messages_to(self, queue_url: str) -> Iterable[dict[str, Any]]:
         """Receive and delete all messages of a queue; yield the JSON of each."""

@@ -35,12 +35,13 @@ def test_a_hundred_deliveries_twenty_at_a_time_make_one_run(runs: Runs) -> None:
     assert list(runs.training_jobs(run).values()) == ["Completed", "Completed"]
 
 
-def test_deliveries_as_eventbridge_makes_them_and_after_the_run_make_none(runs: Runs) -> None:
+def test_events_in_the_queue_after_the_run_start_none(runs: Runs) -> None:
     run = runs.upload("late-duplicate.csv")
     ended = runs.end(run)
 
     for _ in range(10):
-        runs.invoke("start-run", object_created(run, runs.incoming), kind="Event")
+        runs.announce(object_created(run, runs.incoming))
+    eventually(runs.is_queue_empty, 60, "events are left in the queue", every=0.2)
     assert runs.invoke("start-run", object_created(run, runs.incoming))["started"] is False
 
     assert runs.end(run)["startDate"] == ended["startDate"]
@@ -90,7 +91,7 @@ def test_a_lost_event_can_be_replaced_by_an_invocation(runs: Runs) -> None:
 def test_an_event_of_a_foreign_object_starts_no_run_and_goes_to_the_dead_letter_queue(runs: Runs) -> None:
     before = runs.client("stepfunctions").list_executions(stateMachineArn=runs.machine)["executions"]
 
-    runs.invoke("start-run", {"key": "elsewhere/census.csv"}, kind="Event")
+    runs.announce({"key": "elsewhere/census.csv"})
 
     def dead_letters() -> list[dict[str, Any]]:
         return list(runs.messages_to(runs.outputs["DeadLettersUrl"]))

@@ -10,9 +10,10 @@ import argparse
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -25,12 +26,18 @@ from embedded_aws.cloud.instance import Cloud
 from local.synth import ROOT, synth
 from tests.local.faults import SETTINGS
 from tests.local.memory import Memory
-from tests.local.runs import Runs
+from tests.local.runs import Run, Runs
 from tests.soak.plan import Trial, draw
 from tests.soak.trial import Ended, carry_out, shrink
 
 _IDLE_SECONDS = 5.0
 _WARM_UP_RUNS = 4
+_SETTINGS = SETTINGS | {
+    # So that some files wait in the queue.
+    "max_concurrent_runs": 6,
+    # At the embedded AWS's speed this is some minutes, which is longer than any stuck resource occupies a quota.
+    "capacity_wait_seconds": 86_400,
+}
 
 
 def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence[int] = ()) -> bool:
@@ -47,14 +54,19 @@ def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence
     """
     trials = [draw(seed, number) for number in only or range(count)]
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        assembly = synth(ROOT / "build" / "soak.out", {"segmentation": SETTINGS})
+        assembly = synth(ROOT / "build" / "soak.out", {"segmentation": _SETTINGS})
         with Cloud.start(Path(directory), wait_scale=0.05, idle_seconds=_IDLE_SECONDS) as cloud:
             runs = Runs(cloud, deploy(cloud, assembly))
+            runs.receive_again_after(1)
             for number in range(_WARM_UP_RUNS):
                 runs.end(runs.upload(f"warm{number}.csv"))
             before = _Footprint(runs)
             began = time.monotonic()
-            with Memory(cloud.pid) as memory, ThreadPoolExecutor(at_a_time) as pool:
+            with (
+                Memory(cloud.pid) as memory,
+                _ChangingQuotas(runs, seed) as quotas,
+                ThreadPoolExecutor(at_a_time) as pool,
+            ):
                 started = [pool.submit(carry_out, runs, trial, f"soak{trial.number:05}") for trial in trials]
                 ended = []
                 for number, each in enumerate(as_completed(started), 1):
@@ -62,7 +74,8 @@ def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence
                     _report(console, seed, number, ended[-1])
             seconds = time.monotonic() - began
             after = _Footprint(runs)
-            violations = [f"at the end: {each}" for each in after.violations_since(before)]
+            found = [*after.violations_since(before), *_violations_at_the_end(runs, len(trials))]
+            violations = [f"at the end: {each}" for each in found]
             _shrink_all(runs, ended, console)
     console.print(_table(ended))
     statuses = Counter(each.status for each in ended)
@@ -70,11 +83,59 @@ def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence
     for line in [*violations, after.growth_since(before)]:
         console.print(line)
     console.print(
-        f"seed {seed}: {len(ended)} runs in {seconds:.0f} s, {at_a_time} at a time, {memory.peak:,.0f} MB at most; "
+        f"seed {seed}: {len(ended)} runs in {seconds:.0f} s, {at_a_time} at a time, {memory.peak:,.0f} MB at most, "
+        f"{quotas.changes} changes of the account's quotas; "
         f"{', '.join(f'{number} {status}' for status, number in statuses.most_common())}; "
         f"{sum(len(each.violations) for each in failed) + len(violations)} violations"
     )
     return not failed and not violations
+
+
+class _ChangingQuotas:
+    """Sets and lifts small quotas of the account at random; all runs together have to share them."""
+
+    def __init__(self, runs: Runs, seed: int) -> None:
+        self.changes = 0
+        self._runs, self._chance = runs, random.Random(f"{seed}:quotas")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._change, daemon=True)
+
+    def __enter__(self) -> _ChangingQuotas:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _change(self) -> None:
+        while not self._stop.wait(self._chance.uniform(2, 10)):
+            quota = f"{self._chance.choice(('TrainingJob', 'Endpoint'))}:quota={self._chance.randint(1, 3)}"
+            self._runs.add_faults(quota)
+            self._stop.wait(self._chance.uniform(1, 5))
+            self._runs.remove_faults(quota)
+            self.changes += 1
+
+
+def _violations_at_the_end(runs: Runs, trials: int) -> Iterator[str]:
+    """Check what holds for all runs together."""
+    executions = runs.executions()
+    if len(executions) != trials + _WARM_UP_RUNS:
+        yield f"{trials + _WARM_UP_RUNS} files made {len(executions)} executions"
+    if not runs.is_queue_empty():
+        yield "an event is left in the queue"
+    for name in ("GivenUpUrl", "DeadLettersUrl"):
+        for letter in runs.messages_to(runs.outputs[name]):
+            yield f"{name} has {str(letter)[:300]}"
+    latest = next((each for each in executions if each["name"] == runs.latest_run()), None)
+    if latest is None:
+        yield f"latest.json names {runs.latest_run()}, which is not a run"
+        return
+    for later in executions:
+        if later["status"] == "SUCCEEDED" and later["stopDate"] > latest["stopDate"]:
+            run = Run(later["name"], "", "", later["executionArn"])
+            if runs.entered_at(run, "Publish") > latest["stopDate"]:
+                yield f"latest.json names {latest['name']}, after which {later['name']} was published"
 
 
 class _Footprint:

@@ -95,17 +95,15 @@ class Trial:
 def draw(seed: int, number: int) -> Trial:
     """Draw the trial with a number; the same seed and number always give the same trial."""
     chance = random.Random(f"{seed}:{number}")
-    cases = [
-        case for case in [*matrix(), *KILLS] if not case.during and case.body is None and "stuck" not in case.label
-    ]
+    cases = [case for case in [*matrix(), *KILLS] if not case.during and case.body is None]
     drawn = chance.sample([case for case in cases if case.error is None], chance.choice((0, 0, 1, 1, 2, 3)))
-    lasting = [case for case in cases if case.error is not None]
+    lasting = [chance.choice([case for case in cases if case.error is not None])] if chance.random() < 0.2 else []
     return Trial(
         number=number,
         rows=40 + 8 * chance.randrange(40),
         bad_file=chance.choice(sorted(BAD_FILES)) if chance.random() < 0.1 else "",
-        passing=tuple(_compatible(drawn)),
-        lasting=(chance.choice(lasting),) if chance.random() < 0.2 else (),
+        passing=tuple(_compatible(drawn, lasting)),
+        lasting=tuple(lasting),
         conditions=tuple(chance.sample((*_LISTS_LAG, *_SLOW), chance.choice((0, 0, 0, 1, 2)))),
         action=chance.choice(ACTIONS) if chance.random() < 0.35 else "",
         delay=chance.uniform(0, 8),
@@ -113,12 +111,13 @@ def draw(seed: int, number: int) -> Trial:
     )
 
 
-def _compatible(drawn: Sequence[Case]) -> list[Case]:
-    """Leave out cases that add up to more than the run must survive."""
+def _compatible(drawn: Sequence[Case], lasting: Sequence[Case]) -> list[Case]:
+    """Leave out passing cases that add up to more than the run must survive, or that would hide a lasting one."""
     kept: list[Case] = []
     for case in drawn:
-        together = [each for each in kept if _exhausts(each) and _exhausts(case)]
-        if not together and case.operation not in {each.operation for each in kept}:
+        others = [*lasting, *kept]
+        together = [each for each in others if _exhausts(each) and _exhausts(case)]
+        if not together and case.operation not in {each.operation for each in others}:
             kept.append(case)
     return kept
 

@@ -19,6 +19,13 @@ from tests.soak.plan import Trial
 
 _RUN_SECONDS = 400
 _REDRIVES = 2
+# What a run ends with if one of its shards is missing, whatever reads it first.
+_SHARD_MISSING = ("NoSuchKey", "TrainingJobFailed")
+# A bad file is refused before any other function is called.
+_BEFORE_THE_LAUNCH = ("lambda.prepare", "lambda.record_failure")
+
+Outcome = tuple[str, str | None]
+"""A final status, and the error of a run that failed."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def _disturb(runs: Runs, trial: Trial, run: Run, name: str) -> None:
             if error.response["Error"]["Code"] not in ("ExecutionDoesNotExist", "ValidationException"):
                 raise
     elif trial.action == "duplicate event":
-        runs.invoke("start-run", object_created(run, runs.incoming), kind="Event")
+        runs.announce(object_created(run, runs.incoming))
     elif trial.action == "delete the input":
         s3.delete_object(Bucket=runs.incoming, Key=run.key)
     elif trial.action == "delete a shard":
@@ -98,16 +105,17 @@ def _quota(runs: Runs, name: str) -> Iterator[None]:
 
 
 def _violations(runs: Runs, trial: Trial, run: Run, found: dict[str, Any]) -> Iterator[str]:
-    status, error = found["status"], found.get("error")
-    if status not in _allowed(trial):
-        yield f"ended {status} ({error}: {str(found.get('cause'))[:300]}); expected {' or '.join(_allowed(trial))}"
-    if trial.bad_file and (status, error) != ("FAILED", "InvalidCensus") and not trial.lasting and status != "ABORTED":
-        yield f"{trial.bad_file} ended {status} ({error}); expected InvalidCensus"
+    status, error = found["status"], found.get("error") if found["status"] == "FAILED" else None
+    if (status, error) not in (allowed := _allowed(trial)):
+        expected = " or ".join(sorted(": ".join(filter(None, each)) for each in allowed))
+        yield f"ended {status} ({error}: {str(found.get('cause'))[:300]}); expected {expected}"
     if status == "SUCCEEDED" and not runs.has_correct_labels(run, trial.rows):
         yield "the labels are wrong"
     version = runs.client("s3").get_object(Bucket=runs.incoming, Key=run.key, VersionId=run.version_id)["Body"].read()
     if hashlib.sha256(version).digest() != hashlib.sha256(trial.body).digest():
         yield "the input was changed"
+    if not trial.redrive and (prepared := runs.entered(run).count("Prepare")) > 1:
+        yield f"it was prepared {prepared} times"
     if left := runs.leftovers(run.run_id):
         disturbed = status == "ABORTED" or any(case.janitor for case in trial.lasting) or trial.action == "abort"
         if not disturbed:
@@ -117,17 +125,22 @@ def _violations(runs: Runs, trial: Trial, run: Run, found: dict[str, Any]) -> It
     yield from _latest_violations(runs)
 
 
-def _allowed(trial: Trial) -> tuple[str, ...]:
-    """Return the final statuses that a trial may end with."""
-    if trial.action == "abort":
-        return ("ABORTED", "SUCCEEDED", "FAILED")
+def _allowed(trial: Trial) -> set[Outcome]:
+    """Return what a trial may end with."""
+    succeeded: Outcome = ("SUCCEEDED", None)
+    failed: set[Outcome] = {("FAILED", case.error) for case in trial.lasting}
     if trial.bad_file:
-        return ("FAILED",)
-    if trial.action in ("delete a shard", "quota for a while"):
-        return ("SUCCEEDED", "FAILED")
-    if trial.lasting and trial.redrive:
-        return ("SUCCEEDED",)
-    return ("FAILED",) if trial.lasting else ("SUCCEEDED",)
+        early = [case for case in trial.lasting if case.operation in _BEFORE_THE_LAUNCH]
+        ends: set[Outcome] = {("FAILED", case.error) for case in early} or {("FAILED", "InvalidCensus")}
+    else:
+        ends = failed if failed and not trial.redrive else {succeeded}
+    if trial.action == "abort" and (trial.bad_file or not trial.redrive):
+        ends |= {("ABORTED", None)}
+    if trial.action == "delete a shard" and not trial.bad_file:
+        ends |= {succeeded, *(("FAILED", error) for error in _SHARD_MISSING)}
+    if trial.action == "quota for a while" and not (trial.bad_file or trial.redrive):
+        ends |= {("FAILED", "ResourceLimitExceeded")}
+    return ends
 
 
 def _latest_violations(runs: Runs) -> Iterator[str]:

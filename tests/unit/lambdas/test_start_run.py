@@ -1,6 +1,7 @@
 """Events that start a run, and the errors of those that do not."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,11 @@ from lambdas import start_run
 from lambdas.support import runtime
 
 CONTEXT = SimpleNamespace(
-    function_name="start-run", memory_limit_in_mb=256, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
+    function_name="start-run",
+    memory_limit_in_mb=256,
+    invoked_function_arn="arn:aws:lambda:x",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 60_000,
 )
 
 
@@ -23,16 +28,20 @@ class AlreadyExistsError(Exception):
 
 @dataclass
 class States:
-    """Step Functions that remembers the executions it was asked to start."""
+    """Step Functions that remembers the executions it was asked to start, all of which are in progress."""
 
     started: dict[str, dict[str, Any]] = field(default_factory=dict)
     running: int = 0
+    refuses: bool = False
     exceptions = SimpleNamespace(ExecutionAlreadyExists=AlreadyExistsError)
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, str]:  # noqa: N803
+        if self.refuses:
+            raise RuntimeError("unavailable")
         if name in self.started:
             raise AlreadyExistsError
         self.started[name] = json.loads(input)
+        self.running += 1
         return {"executionArn": f"{stateMachineArn}:{name}"}
 
     def list_executions(self, *, stateMachineArn: str, statusFilter: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
@@ -42,14 +51,29 @@ class States:
 
 @dataclass
 class Queues:
-    """SQS that remembers what became of messages."""
+    """SQS: a FIFO queue with one message group, of which each receive returns the first message, and dead letters."""
 
-    hidden_for: dict[str, int] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
+    on_receive: Callable[[], None] = lambda: None
+    hidden_for: list[int] = field(default_factory=list)
     dead_letters: list[str] = field(default_factory=list)
 
-    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
+    def receive_message(self, *, QueueUrl: str, WaitTimeSeconds: int) -> dict[str, Any]:  # noqa: N803
         assert QueueUrl.endswith(".fifo")
-        self.hidden_for[ReceiptHandle] = VisibilityTimeout
+        self.on_receive()
+        if not self.waiting or self.hidden_for:
+            return {}
+        self.received.append(self.waiting[0])
+        return {"Messages": [{"Body": self.waiting[0], "ReceiptHandle": self.waiting[0]}]}
+
+    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
+        assert ReceiptHandle == self.waiting[0]
+        self.hidden_for.append(VisibilityTimeout)
+
+    def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803
+        assert QueueUrl.endswith(".fifo")
+        self.waiting.remove(ReceiptHandle)
 
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803
         assert QueueUrl.endswith("-dead-letters")
@@ -126,26 +150,64 @@ def test_an_event_that_cannot_start_a_run_is_refused_in_a_short_line(states: Sta
     assert states.started == {}
 
 
-def from_queue(body: Any) -> dict[str, Any]:
-    return {"Records": [{"messageId": "m1", "receiptHandle": "r1", "body": json.dumps(body)}]}
+TAKE = {"wait_seconds": 0}
 
 
-def test_an_event_from_the_queue_starts_its_run_if_fewer_are_in_progress_than_may_be(
+def queued(queues: Queues, *keys: str) -> list[str]:
+    """Put the events of new objects into the queue; return the names of their runs."""
+    queues.waiting += [json.dumps(created(key)) for key in keys]
+    return [run_id("incoming-bucket", key, "v1") for key in keys]
+
+
+def test_events_are_taken_from_the_queue_in_order_while_fewer_runs_are_in_progress_than_may_be(
     states: States, queues: Queues
 ) -> None:
-    states.running = 1
-    assert start_run.handler(from_queue(created("incoming/census.csv")), CONTEXT) == {"batchItemFailures": []}
-    assert list(states.started) == [run_id("incoming-bucket", "incoming/census.csv", "v1")]
-    assert queues.hidden_for == {}
+    names = queued(queues, "incoming/1.csv", "incoming/2.csv", "incoming/3.csv")
+    assert start_run.handler(TAKE, CONTEXT) == {"taken": 2}
+    assert list(states.started) == names[:2]
+    assert [json.loads(each) for each in queues.waiting] == [created("incoming/3.csv")]
 
 
-def test_an_event_stays_in_the_queue_for_some_seconds_while_as_many_are_in_progress_as_may_be(
-    states: States, queues: Queues
-) -> None:
+def test_no_event_is_received_while_as_many_runs_are_in_progress_as_may_be(states: States, queues: Queues) -> None:
     states.running = 2
-    kept = start_run.handler(from_queue(created("incoming/census.csv")), CONTEXT)
-    assert kept == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
-    assert (states.started, queues.hidden_for) == ({}, {"r1": 5})
+    queued(queues, "incoming/census.csv")
+    assert start_run.handler(TAKE, CONTEXT) == {"taken": 0}
+    assert (states.started, queues.received) == ({}, [])
+
+
+def test_an_event_stays_in_the_queue_if_another_invocation_takes_the_last_room(states: States, queues: Queues) -> None:
+    queued(queues, "incoming/census.csv")
+
+    def another_starts_a_run() -> None:
+        states.running = 2
+
+    queues.on_receive = another_starts_a_run
+    assert start_run.handler(TAKE, CONTEXT) == {"taken": 0}
+    assert (states.started, len(queues.waiting), queues.hidden_for) == ({}, 1, [2])
+
+
+@pytest.mark.parametrize(("wait_seconds", "taken"), [(5, 1), (0, 0)])
+def test_an_event_that_reaches_the_queue_a_little_later_is_waited_for(
+    states: States, queues: Queues, wait_seconds: float, taken: int
+) -> None:
+    receives: list[int] = []
+
+    def arrive_late() -> None:
+        receives.append(1)
+        if len(receives) == 3:
+            queued(queues, "incoming/census.csv")
+            states.running = 1
+
+    queues.on_receive = arrive_late
+    assert start_run.handler({"wait_seconds": wait_seconds}, CONTEXT) == {"taken": taken}
+    assert len(states.started) == taken
+
+
+def test_nothing_is_received_when_little_time_is_left(states: States, queues: Queues) -> None:
+    queued(queues, "incoming/census.csv")
+    late = SimpleNamespace(**{**vars(CONTEXT), "get_remaining_time_in_millis": lambda: 20_000})
+    assert start_run.handler(TAKE, late) == {"taken": 0}
+    assert queues.received == []
 
 
 def test_a_run_that_a_person_starts_does_not_wait(states: States) -> None:
@@ -154,7 +216,15 @@ def test_a_run_that_a_person_starts_does_not_wait(states: States) -> None:
 
 
 def test_an_event_from_the_queue_that_can_start_no_run_blocks_none_behind_it(states: States, queues: Queues) -> None:
-    event = created("incoming/a\nb.csv")
-    assert start_run.handler(from_queue(event), CONTEXT) == {"batchItemFailures": []}
-    assert [json.loads(each) for each in queues.dead_letters] == [event]
-    assert states.started == {}
+    (_, name) = queued(queues, "incoming/a\nb.csv", "incoming/census.csv")
+    assert start_run.handler(TAKE, CONTEXT) == {"taken": 2}
+    assert [json.loads(each) for each in queues.dead_letters] == [created("incoming/a\nb.csv")]
+    assert (list(states.started), queues.waiting) == ([name], [])
+
+
+def test_an_event_whose_run_cannot_be_started_stays_in_the_queue(states: States, queues: Queues) -> None:
+    states.refuses = True
+    queued(queues, "incoming/census.csv")
+    with pytest.raises(RuntimeError, match="unavailable"):
+        start_run.handler(TAKE, CONTEXT)
+    assert (len(queues.waiting), queues.dead_letters) == (1, [])
