@@ -160,6 +160,15 @@ def test_throttling_and_dead_processes_are_retried_by_every_function_but_the_one
             assert ({"ThrottlingException", "SlowDown", "ConnectionError"} <= errors) == (name != "RecordFailure")
 
 
+def test_a_job_or_endpoint_that_cannot_be_described_yet_is_asked_for_again(definition: dict[str, Any]) -> None:
+    """SageMaker's Describe operations are eventually consistent; the documents and the service differ in the code."""
+    asked = [task for task in tasks(definition).values() if ":sagemaker:" in task["Resource"]]
+    assert asked
+    for task in asked:
+        errors = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
+        assert {"SageMaker.SageMakerException", "SageMaker.ResourceNotFoundException"} <= errors
+
+
 def test_a_full_quota_is_waited_for_only_where_something_is_launched(definition: dict[str, Any]) -> None:
     for name, task in tasks(definition).items():
         caught = {error for catch in task.get("Catch", []) for error in catch["ErrorEquals"]}

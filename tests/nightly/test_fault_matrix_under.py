@@ -33,7 +33,7 @@ BEHAVIOURS = {
     # The API reference calls lookups and lists eventually consistent.
     "lag": Behaviour(faults=("SageMaker:lag=0.5",)),
     # The API reference documents this code for a missing resource; in practice it is ValidationException.
-    "ResourceNotFound": Behaviour(faults=("SageMaker:not_found=ResourceNotFound",)),
+    "ResourceNotFound": Behaviour(faults=("SageMaker:not_found=ResourceNotFound", "SageMaker:lag=0.5")),
     # A type that the region does not offer is refused as a full quota is, or as "Unsupported instance type".
     "unsupported": Behaviour(rewritten=("quota=", "unsupported=")),
 }
