@@ -37,8 +37,7 @@ _TRANSIENT_ERRORS = (
 # An endpoint that has just come into service, or whose container is busy.
 _MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
 # Step Functions reports every error that SageMaker's model does not define as SageMakerException, and a request without
-# a response, for example because the connection broke, as SdkClientException. A job or an endpoint that was just created
-# may not be found yet.
+# a response, for example because the connection broke, as SdkClientException. A new resource may not be found yet.
 _SAGEMAKER_ERRORS = (
     "SageMaker.ResourceNotFoundException",
     "SageMaker.SageMakerException",
