@@ -17,7 +17,7 @@ from local.stack import Stack
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000
 # Modules that a handler imports only when it is called.
-_LOADED_LATER = {f"lambdas.{name}": ["scipy.optimize"] for name in ("refine", "stability", "publish")}
+_LOADED_LATER = {f"lambdas.{name}": ["scipy.optimize"] for name in ("refine", "stability", "align")}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
 _IMPORT = """
 import importlib, psutil, sys

@@ -124,6 +124,16 @@ class RunLayout:
         return f"{self.root}stability.npz"
 
     @property
+    def alignment(self) -> str:
+        """The numbers of the segments within the series, and the run that they were aligned with."""
+        return f"{self.root}alignment.json"
+
+    @property
+    def previous_model(self) -> str:
+        """The model of the run before in the series, with the names that this run's file gives the features."""
+        return f"{self.root}previous_model.npz"
+
+    @property
     def elbow(self) -> str:
         """The mean distance to the nearest centroid, the stability and the silhouette for each k."""
         return f"{self.root}elbow.json"

@@ -79,12 +79,16 @@ class PrepareEvent(TypedDict):
 
 
 class Prepared(TypedDict):
-    """The size of the prepared data, the number of its shards, and the key of shards.json."""
+    """The size of the prepared data, the number of its shards, and the key of shards.json.
+
+    ``vintage`` is the year that the input describes, if its metadata or its name says so.
+    """
 
     rows: int
     features: int
     shards: int
     shards_key: str
+    vintage: int | None
 
 
 class LaunchEvent(TypedDict):
@@ -181,6 +185,22 @@ class Refitted(TypedDict):
     """The number of bootstrap refits."""
 
     refits: int
+
+
+class AlignEvent(TypedDict):
+    """The S3 URIs of both models that label the rows; ``vintage`` is the year that the input describes."""
+
+    run_id: str
+    input: Source
+    vintage: int | None
+    pca_artifacts: str
+    kmeans_artifacts: str
+
+
+class AlignedSegments(TypedDict):
+    """The number of segments that the previous run of the series has, too."""
+
+    kept: int
 
 
 class PublishEvent(TypedDict):

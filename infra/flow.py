@@ -76,6 +76,7 @@ class Flow(Construct):
                 "features": _number("$.Payload.features"),
                 "shards": _number("$.Payload.shards"),
                 "shards_key": _path("$.Payload.shards_key"),
+                "vintage": _path("$.Payload.vintage"),
             },
             result_path="$.prepared",
         )
@@ -160,8 +161,23 @@ class Flow(Construct):
             result={"refits": _number("$.Payload.refits")},
             result_path="$.stability",
         )
+        align = function_task(
+            self,
+            "Align",
+            self._functions["align"],
+            {
+                "run_id": _path("$.run_id"),
+                "input": _object("$.input"),
+                "vintage": _path("$.prepared.vintage"),
+                "pca_artifacts": _path(TRAINED_ARTIFACTS.replace("$", "$.pca", 1)),
+                "kmeans_artifacts": _path(artifacts_path),
+            },
+            result={"kept": _number("$.Payload.kept")},
+            result_path="$.aligned",
+        )
+        before_inference = align.next(stability)
         if not self._settings.refine:
-            return Companions(of_inference=stability)
+            return Companions(of_inference=before_inference, artifacts_path=artifacts_path)
         fresh_starts = function_task(
             self,
             "FreshStarts",
@@ -178,7 +194,7 @@ class Flow(Construct):
             result={"artifacts": _path("$.Payload.artifacts")},
             result_path="$.refined",
         )
-        return Companions(fresh_starts, refine, stability, artifacts_path)
+        return Companions(fresh_starts, refine, before_inference, artifacts_path)
 
     def _build_teardown(self, *, then: sfn.IChainable) -> TearDown:
         return TearDown(

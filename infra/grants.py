@@ -26,6 +26,8 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("publish", "s3:AbortMultipartUpload"): "Only when an upload in parts fails half way.",
     ("publish", "s3:ListBucket"): "Without it, S3 reports a missing history as 'access denied' instead of missing.",
+    ("align", "s3:ListBucket"): "Without it, S3 reports a missing history as 'access denied' instead of missing.",
+    ("align", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("fresh_starts", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
@@ -114,6 +116,7 @@ def grant_all(functions: Functions, workflow: Workflow, resources: Resources) ->
         grants.hosting()
     grants.inference()
     grants.clustering()
+    grants.align()
     grants.publish()
     grants.record_failure()
     grants.cleaners()
@@ -127,7 +130,7 @@ class _Grants:
         self._executions = execution_arns(resources.scope, resources.settings)
 
     def state_machine(self, role: iam.Role) -> None:
-        invoked = ["prepare", "launch_training", "project", "choose_clusters", "stability", "label", "publish"]
+        invoked = ["prepare", "launch_training", "project", "choose_clusters", "align", "stability", "label", "publish"]
         if self._given.settings.refine:
             invoked += ["fresh_starts", "refine"]
         if self._given.settings.hosts_models:
@@ -195,7 +198,8 @@ class _Grants:
         self._write("project", ANY_RUN.projected_part("*"), ANY_RUN.sampled_part("*"))
         self._let_expire("project", ANY_RUN.projected_part("*"), ANY_RUN.sampled_part("*"))
         shard = [ANY_RUN.train_part("*"), ANY_RUN.projected_part("*")]
-        self._read("label", *shard, ANY_RUN.regions, ANY_RUN.scaler, ANY_RUN.stability, f"{ANY_RUN.model('kmeans')}*")
+        run = (ANY_RUN.regions, ANY_RUN.scaler, ANY_RUN.stability, ANY_RUN.alignment, ANY_RUN.previous_model)
+        self._read("label", *shard, *run, f"{ANY_RUN.model('kmeans')}*")
         self._write("label", f"{ANY_RUN.labeled}*")
         self._let_expire("label", f"{ANY_RUN.labeled}*")
 
@@ -212,17 +216,24 @@ class _Grants:
             self._read("refine", *sample, model, ANY_RUN.projected_part("*"), ANY_RUN.fresh_starts)
             self._write("refine", ANY_RUN.refinement, ANY_RUN.refined_model)
 
+    def align(self) -> None:
+        # The models of this run and of the one before in its series.
+        self._read("align", ANY_RUN.scaler, f"{ANY_RUN.models}*", ANY_RUN.segments, ANY_SERIES.history)
+        # Without s3:ListBucket, S3 reports a missing history as "access denied" instead of "not found".
+        allow(self._functions.role("align"), ["s3:ListBucket"], [self._given.storage.results.bucket_arn])
+        self._write("align", ANY_SERIES.history)
+        self._write_artifact("align", ANY_RUN.alignment, ANY_RUN.previous_model)
+
     def publish(self) -> None:
         role = self._functions.role("publish")
         folders = [f"{ANY_RUN.models}*", f"{ANY_RUN.labeled}*"]
         measures = (ANY_RUN.elbow, ANY_RUN.stability, *([ANY_RUN.refinement] * self._given.settings.refine))
-        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, ANY_RUN.train_part("*"), *folders)
+        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, ANY_RUN.alignment, *folders)
         self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest, ANY_RUN.changes)
         self._write_in_parts("publish", ANY_RUN.labeled_counties)
-        # The results of the previous run in the series, and the year in the metadata of the input.
-        self._read("publish", ANY_RUN.labeled_counties, ANY_RUN.segments, ANY_SERIES.history)
+        # The results of the previous run in the series. A conditional write also needs s3:GetObject.
+        self._read("publish", ANY_RUN.labeled_counties, ANY_RUN.segments, ANY_SERIES.history, ANY_SERIES.latest)
         self._write("publish", ANY_SERIES.history, ANY_SERIES.latest)
-        self._read_input("publish", "s3:GetObjectVersion")
         allow(role, ["s3:ListBucket"], [self._given.storage.results.bucket_arn])
         allow(role, ["s3:PutObject"], [self._given.storage.results.arn_for_objects(LATEST)])
         allow(role, ["states:GetExecutionHistory"], [self._executions], because=_NAMED_BY_RUN)

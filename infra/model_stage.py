@@ -68,7 +68,7 @@ class Companions:
 
     of_training: sfn.IChainable | None = None
     after_training: sfn.TaskStateBase | None = None
-    of_inference: sfn.TaskStateBase | None = None
+    of_inference: sfn.Chain | None = None
     artifacts_path: str = TRAINED_ARTIFACTS
 
 

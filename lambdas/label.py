@@ -7,13 +7,14 @@ import numpy as np
 from contract.layout import RunLayout
 from contract.payloads import Labeled, ShardEvent
 from jobs.sagemaker import recordio
-from jobs.segments.assign import nearest_centroids
+from jobs.segments.assign import SegmentModel, nearest_centroids
 from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import labeled_rows
 from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
+from jobs.series.alignment import Alignment
 from lambdas.support.inference import infer
 from lambdas.support.runtime import entry_point, settings
 from lambdas.support.storage import Bucket, read_uri
@@ -30,21 +31,38 @@ def handler(event: ShardEvent, _context: Any) -> Labeled:
     else:
         labels, distances = nearest_centroids(components, centroids)
     labels = labels.astype(np.int64)
+    scaled = recordio.decode(results.read(files.train_part(shard["part"])))
+    scaling = Scaling.from_json(results.read(files.scaler))
+    alignment = Alignment.from_json(results.read(files.alignment))
+    previous_labels = None
+    if alignment.previous_numbers is not None:
+        previous = SegmentModel.from_bytes(results.read(files.previous_model))
+        seen = previous.label(previous.rescale(scaled, scaling))
+        previous_labels = np.array(alignment.previous_numbers)[seen.labels]
     stability = Stability.from_bytes(results.read(files.stability))
     certainty = stability.certainty(components, labels, centroids)
     regions = Regions.read(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
     statistics = SegmentStatistics.of_shard(
-        scaled=recordio.decode(results.read(files.train_part(shard["part"]))),
+        scaled=scaled,
         components=components,
         labels=labels,
         distances=distances,
         certainty=certainty,
         regions=regions,
-        scaling=Scaling.from_json(results.read(files.scaler)),
+        scaling=scaling,
         clusters=len(centroids),
         first_row=shard["first_row"],
+        previous_labels=previous_labels,
     )
     results.write(files.statistics_part(shard["part"]), statistics.to_bytes(), expires=True)
-    rows = labeled_rows(regions, components, labels, distances, certainty)
+    rows = labeled_rows(
+        regions,
+        components,
+        labels,
+        distances,
+        certainty,
+        numbers=np.array(alignment.numbers),
+        previous_labels=previous_labels,
+    )
     results.write(files.labeled_part(shard["part"]), rows, "text/csv", expires=True)
     return {"rows": shard["rows"]}

@@ -1,7 +1,8 @@
 """Prepares the CSV that triggered the run: validates it, cleans it, scales it and writes it as shards."""
 
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Any
@@ -13,8 +14,9 @@ from contract.names import AUTO_CLUSTERS
 from contract.payloads import Prepared, PrepareEvent, Source
 from jobs.census.prepare import prepare
 from jobs.census.problems import InvalidCensus, Problem
+from jobs.series.vintages import vintage_of
 from lambdas.support.errors import NO_OBJECT, code_of
-from lambdas.support.runtime import entry_point, settings
+from lambdas.support.runtime import client, entry_point, settings
 from lambdas.support.storage import Bucket
 from lambdas.support.streaming import reader, writer
 
@@ -48,6 +50,7 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
     files, source, results = RunLayout(event["run_id"]), event["input"], settings().results_bucket
     clusters = settings().clusters
     try:
+        metadata = _metadata(source)
         prepared = prepare(
             lambda: _open(source),
             S3Sink(results, files.prepared),
@@ -64,12 +67,26 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
         "features": len(prepared.features),
         "shards": len(prepared.shards),
         "shards_key": files.shards,
+        "vintage": vintage_of(source["key"], metadata),
     }
 
 
+def _metadata(source: Source) -> dict[str, str]:
+    version = {"VersionId": source["version_id"]} if source["version_id"] else {}
+    with _deleted_input_refused():
+        head = client("s3").head_object(Bucket=source["bucket"], Key=source["key"], **version)
+    return dict(head.get("Metadata", {}))
+
+
 def _open(source: Source) -> Any:
-    try:
+    with _deleted_input_refused():
         return reader(source["bucket"], source["key"], source["version_id"])
+
+
+@contextmanager
+def _deleted_input_refused() -> Iterator[None]:
+    try:
+        yield
     except ClientError as error:
         if code_of(error) not in NO_OBJECT:
             raise

@@ -4,18 +4,18 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contract.layout import LATEST, RunLayout, SeriesLayout
+from contract.layout import LATEST, RunLayout
 from contract.payloads import PublishEvent
 from jobs.run.announcement import Announcement
 from jobs.run.publication import LabeledRun, publish
+from jobs.series.alignment import Alignment
+from jobs.series.comparison import PreviousRun
 from lambdas.support.errors import named_error
 from lambdas.support.runtime import client, count, entry_point, settings
-from lambdas.support.series import read_series
+from lambdas.support.series import add_to_series, if_present, results_of
 from lambdas.support.shards import read_shards
-from lambdas.support.storage import Bucket, read_uri
+from lambdas.support.storage import JSON, Bucket, read_uri
 from lambdas.support.streaming import writer
-
-_JSON = "application/json"
 
 
 @entry_point
@@ -23,6 +23,7 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     """Write the result files, then replace latest.json, and finally send the event and the notification."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = read_shards(files, results)
+    alignment = Alignment.from_json(results.read(files.alignment))
     run = LabeledRun(
         scaler=results.read(files.scaler),
         elbow=results.read(files.elbow),
@@ -30,22 +31,26 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
         refinement=results.read(files.refinement) if settings().refine else None,
         pca_artifact=read_uri(event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"]),
         kmeans_artifact=read_uri(event["kmeans_artifacts"]),
+        alignment=alignment,
         statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
         labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),
-        scaled=(results.read(files.train_part(shard["part"])) for shard in shards),
     )
-    series = read_series(results, event["input"], files.run_id)
-    published = publish(event, run, series=series, history=_history(event["execution"]["Id"]), settings=settings())
+    published = publish(
+        event,
+        run,
+        previous=_previous_results(results, alignment),
+        history=_history(event["execution"]["Id"]),
+        settings=settings(),
+    )
     with writer(results.name, files.labeled_counties) as out:
         for rows in published.labeled_counties:
             out.write(rows)
-    results.write(files.segments, published.segments, _JSON)
-    results.write(files.manifest, published.manifest, _JSON)
+    results.write(files.segments, published.segments, JSON)
+    results.write(files.manifest, published.manifest, JSON)
     results.write(files.report, published.report, "text/html; charset=utf-8")
-    results.write(files.changes, published.changes, _JSON)
-    results.write(SeriesLayout(series.name).history, published.history, _JSON)
-    for latest in (SeriesLayout(series.name).latest, LATEST):
-        results.write(latest, published.latest, _JSON)
+    results.write(files.changes, published.changes, JSON)
+    add_to_series(results, alignment.series, published.entry, published.latest)
+    results.write(LATEST, published.latest, JSON)
     _send_event("Census Segmented", published.announcement, published.announcement["files"]["labeled_counties"])
     if published.change_announcement is not None:
         _send_event("Census Changed", published.change_announcement, published.change_announcement["changes"])
@@ -54,6 +59,13 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     )
     count(**published.metrics)
     return published.announcement
+
+
+def _previous_results(results: Bucket, alignment: Alignment) -> PreviousRun | str:
+    entry = alignment.previous
+    if entry is None or alignment.reason is not None:
+        return str(alignment.reason)
+    return if_present(entry, lambda: results_of(results, entry))
 
 
 def _history(execution_arn: str) -> Iterator[dict[str, Any]]:

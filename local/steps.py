@@ -31,6 +31,7 @@ _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         (r"^ChooseClusters$", "Choose k", "the quality of a clustering for each number of clusters"),
         (r"^FreshStarts$", "Fresh starts", "k-means++ starts on a sample of the rows"),
         (r"^Refine$", "Refine", "the centroids to be refined over all rows"),
+        (r"^Align$", "Align", "the segments to be numbered like those of the previous run"),
         (r"^Stability$", "Stability", "bootstrap refits of the segments"),
         (r"^Label$", "Label", "k-means' endpoint to label every row"),
         (r"^Publish$", "Publish", "the result and its report to be written"),

@@ -29,8 +29,7 @@ from jobs.segments.rows import Regions
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
-from jobs.series.comparison import Series
-from jobs.series.history import read_history
+from jobs.series.alignment import Alignment
 from tests.reference import CENSUS_2015, needs_census
 from tests.unit.jobs.census.census_files import prepared as prepare_text
 from tests.unit.jobs.segments.test_pca import artifact
@@ -241,11 +240,10 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
         pca_artifact=artifact(save(stored)),
         kmeans_artifact=artifact(save([centroids])),
         statistics=[statistics.to_bytes()],
-        labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty)],
-        scaled=[sink.files["train/part-00000.pbr"]],
+        alignment=Alignment("default", None, list(range(clusters)), reason="This is the first run of the series."),
+        labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty, numbers=np.arange(clusters))],
     )
-    series = Series("default", None, read_history(None, "default"), "This is the first run of the series.")
-    return publish(EVENT, run, series=series, history=[], settings=settings)
+    return publish(EVENT, run, previous="", history=[], settings=settings)
 
 
 def _training(stage: Stage) -> dict[str, Any]:

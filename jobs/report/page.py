@@ -152,7 +152,7 @@ def _page_data(report: RunReport) -> dict[str, Any]:
         "featureCells": _feature_cells(document),
         "histograms": _histograms(report),
         "histogramGroups": _histogram_groups(document),
-        "rows": _rows(report.statistics.listed),
+        "rows": _rows(report.statistics.listed, document),
     }
 
 
@@ -211,7 +211,10 @@ def _histograms(report: RunReport) -> list[dict[str, Any]]:
             "unit": summary["kind"],
             "minimum": summary["minimum"],
             "width": (summary["maximum"] - summary["minimum"]) / HISTOGRAM_BINS,
-            "rows": report.statistics.histogram[:, i].tolist(),
+            "segments": [
+                {"label": segment["label"], "rows": report.statistics.histogram[segment["centroid"], i].tolist()}
+                for segment in report.document["segments"]
+            ],
         }
         for i, summary in enumerate(report.document["feature_summaries"])
     ]
@@ -235,9 +238,13 @@ def _histogram_groups(document: SegmentsDocument) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(listed: Rows | None) -> dict[str, Any] | None:
+def _rows(listed: Rows | None, document: SegmentsDocument) -> dict[str, Any] | None:
     if listed is None:
         return None
+    labels = np.empty(len(document["segments"]), dtype=np.int64)
+    labels[[segment["centroid"] for segment in document["segments"]]] = [
+        segment["label"] for segment in document["segments"]
+    ]
     states = sorted(set(listed.states))
     place = {state: i for i, state in enumerate(states)}
     return {
@@ -245,9 +252,9 @@ def _rows(listed: Rows | None) -> dict[str, Any] | None:
         "states": states,
         "state": [place[state] for state in listed.states],
         "county": listed.counties,
-        "label": listed.labels.tolist(),
+        "label": labels[listed.labels].tolist(),
         "distance": np.round(listed.distances, 3).tolist(),
-        "runnerUp": listed.runners_up.tolist(),
+        "runnerUp": labels[listed.runners_up].tolist(),
         "margin": np.round(listed.margins, 3).tolist(),
         "stability": np.round(listed.stabilities, 3).tolist(),
         "certainty": classify(listed.stabilities).tolist(),

@@ -67,7 +67,7 @@
       figure.append(title, chart);
       histograms.append(figure);
       const bins = [];
-      histogram.rows.forEach((counts, label) => counts.forEach((count, bin) => {
+      histogram.segments.forEach(({ label, rows: counts }) => counts.forEach((count, bin) => {
         const from = histogram.minimum + bin * histogram.width;
         if (count) bins.push({ label, segment: names.get(label), from, to: from + histogram.width, rows: count });
       }));

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.layout import RunLayout
 from contract.payloads import PublishEvent
 from contract.run_settings import RunSettings
 from jobs.census.scaler import Scaler
@@ -22,8 +23,9 @@ from jobs.segments.pca import PcaModel
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
-from jobs.series.comparison import Comparison, CurrentRun, Series, place_in_series
-from jobs.series.history import HistoryEntry, SegmentEntry, append
+from jobs.series.alignment import Alignment
+from jobs.series.comparison import CurrentRun, PreviousRun, compare_runs
+from jobs.series.history import HistoryEntry, SegmentEntry
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,11 @@ class LabeledRun:
         refinement.json, or None if the training job's centroids were hosted untouched.
     pca_artifact, kmeans_artifact
         The model.tar.gz that each endpoint hosted.
-    statistics, labeled_parts, scaled
-        For each shard its statistics, its rows of labeled_counties.csv, and its scaled features as recordIO, in the
-        order of the shards; each is read at most once.
+    alignment
+        alignment.json.
+    statistics, labeled_parts
+        For each shard its statistics and its rows of labeled_counties.csv, in the order of the shards; each is read at
+        most once.
     """
 
     scaler: bytes
@@ -49,17 +53,17 @@ class LabeledRun:
     refinement: bytes | None
     pca_artifact: bytes
     kmeans_artifact: bytes
+    alignment: Alignment
     statistics: Iterable[bytes]
     labeled_parts: Iterable[bytes]
-    scaled: Iterable[bytes]
 
 
 @dataclass(frozen=True)
 class Publication:
     """The contents of the result files, and what subscribers and metrics receive.
 
-    `labeled_counties` yields the file piece by piece, because it is as long as the census; `metrics` are in rows and
-    seconds.
+    `labeled_counties` yields the file piece by piece, because it is as long as the census; `entry` belongs into the
+    history of the series; `metrics` are in rows and seconds.
     """
 
     labeled_counties: Iterator[bytes]
@@ -67,7 +71,7 @@ class Publication:
     report: bytes
     manifest: bytes
     changes: bytes
-    history: bytes
+    entry: HistoryEntry
     latest: bytes
     announcement: Announcement
     change_announcement: ChangeAnnouncement | None
@@ -79,7 +83,7 @@ def publish(
     event: PublishEvent,
     run: LabeledRun,
     *,
-    series: Series,
+    previous: PreviousRun | str,
     history: Iterable[Mapping[str, Any]],
     settings: RunSettings,
 ) -> Publication:
@@ -89,8 +93,8 @@ def publish(
     ----------
     event, history
         What the state machine collected, and its execution's events, as for `describe_run`.
-    series
-        The series that the run belongs to, with the run before it.
+    previous
+        The results of the run to compare with, or the reason why there are none.
 
     Raises
     ------
@@ -113,6 +117,7 @@ def publish(
         centroids=model.centroids,
         stability=Stability.from_bytes(run.stability),
         elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
+        numbers=run.alignment.numbers,
     )
     manifest = describe_run(
         event,
@@ -122,44 +127,38 @@ def publish(
         settings=settings,
     )
     has_ids = scaler["source"]["id_column"] is not None
-    compared = place_in_series(
-        series, CurrentRun(document, statistics, model, series.vintage, has_ids=has_ids, scaled=run.scaled)
-    )
-    announcement = announce(document, manifest, series=series.name, results_bucket=settings.results_bucket)
+    changes = compare_runs(run.alignment, previous, CurrentRun(document, statistics, model, has_ids=has_ids))
+    announcement = announce(document, manifest, series=run.alignment.series, results_bucket=settings.results_bucket)
     return Publication(
         labeled_counties=_labeled_counties(run.labeled_parts, document),
         segments=_json(document),
-        report=render(
-            RunReport(document, statistics, scaling, manifest, settings.variance_to_keep, compared.changes)
-        ).encode(),
+        report=render(RunReport(document, statistics, scaling, manifest, settings.variance_to_keep, changes)).encode(),
         manifest=_json(manifest),
-        changes=compared.changes.to_json().encode(),
-        history=_json(append(series.history, _entry(event, series, document, compared))),
+        changes=changes.to_json().encode(),
+        entry=_entry(event, run.alignment, document, settings),
         latest=_json(announcement),
         announcement=announcement,
-        change_announcement=announce_changes(compared.changes, announcement),
+        change_announcement=announce_changes(changes, announcement),
         notification=notify(announcement, document),
         metrics=_metrics(document, manifest),
     )
 
 
-def _entry(event: PublishEvent, series: Series, document: SegmentsDocument, compared: Comparison) -> HistoryEntry:
+def _entry(
+    event: PublishEvent, alignment: Alignment, document: SegmentsDocument, settings: RunSettings
+) -> HistoryEntry:
     return HistoryEntry(
         run_id=document["run_id"],
-        vintage=series.vintage,
+        vintage=alignment.vintage,
         input=f"s3://{event['input']['bucket']}/{event['input']['key']}",
         rows=document["rows"]["labeled"],
         models={
+            "scaler": f"s3://{settings.results_bucket}/{RunLayout(document['run_id']).scaler}",
             "pca": event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"],
             "kmeans": event["kmeans_artifacts"],
         },
         segments=[
-            SegmentEntry(
-                label=segment["label"],
-                number=int(compared.numbers[segment["label"]]),
-                name=segment["name"],
-                size=segment["size"],
-            )
+            SegmentEntry(number=segment["label"], name=segment["name"], size=segment["size"])
             for segment in document["segments"]
         ],
     )

@@ -6,7 +6,9 @@ distances in float32. On the same machine, the same shard and the same artifact 
 endpoint's response.
 """
 
-from dataclasses import dataclass, replace
+import io
+import json
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -92,14 +94,13 @@ class SegmentModel:
     pca: PcaModel
     centroids: NDArray[np.float64]
 
-    def scaling_for(self, source: Scaling) -> Scaling:
-        """Return this model's scaling with the row counts of another run's file."""
-        own = self.scaling
-        return replace(source, features=own.features, minimum=own.minimum, maximum=own.maximum)
+    @property
+    def centroid_features(self) -> NDArray[np.float64]:
+        """(k, features) centroids mapped back through PCA and scaling to original units."""
+        features: NDArray[np.float64] = self.scaling.inverse_transform(self.pca.inverse_transform(self.centroids))
+        return features
 
-    def rescale(
-        self, scaled: NDArray[np.float32], source: Scaling, columns: dict[str, str] | None = None
-    ) -> NDArray[np.float32]:
+    def rescale(self, scaled: NDArray[np.float32], source: Scaling) -> NDArray[np.float32]:
         """Bring rows from another run's scale into this model's.
 
         Parameters
@@ -108,8 +109,6 @@ class SegmentModel:
             (rows, d) in the scale of `source`.
         source
             The scaling of the run that the rows belong to.
-        columns
-            For each of this model's features, its name in `source`; features that are not listed have the same name.
 
         Returns
         -------
@@ -122,9 +121,8 @@ class SegmentModel:
         KeyError
             A feature of this model is missing in `source`.
         """
-        names = columns or {}
         place = {name: index for index, name in enumerate(source.features)}
-        order = [place[names.get(name, name)] for name in self.scaling.features]
+        order = [place[name] for name in self.scaling.features]
         # One affine step instead of a way through original units: with equal ranges it multiplies by 1 and adds 0.
         gain = source.range[order] / self.scaling.range
         shift = (source.minimum[order] - self.scaling.minimum) / self.scaling.range
@@ -136,6 +134,32 @@ class SegmentModel:
         components = self.pca.leading_components(project(self.pca, scaled), self.centroids.shape[1])
         labels, distances = nearest_centroids(components, self.centroids)
         return Assignment(components, labels, distances)
+
+    def to_bytes(self) -> bytes:
+        """Pack what `label` and `rescale` need into an .npz, without loss."""
+        packed = io.BytesIO()
+        np.savez(
+            packed,
+            allow_pickle=False,
+            features=np.frombuffer(json.dumps(self.scaling.features).encode(), dtype=np.uint8),
+            minimum=self.scaling.minimum,
+            maximum=self.scaling.maximum,
+            singular_values=self.pca.singular_values,
+            components=self.pca.components,
+            mean=self.pca.mean,
+            signs=self.pca.signs,
+            centroids=self.centroids,
+        )
+        return packed.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Unpack what `to_bytes` packed; the counts of the scaling are 0."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            features = tuple(json.loads(arrays["features"].tobytes()))
+            scaling = Scaling(features, arrays["minimum"], arrays["maximum"], 0, 0, 0)
+            pca = PcaModel(*(arrays[name] for name in ("singular_values", "components", "mean", "signs")))
+            return cls(scaling, pca, arrays["centroids"])
 
     @classmethod
     def of(cls, scaler: bytes, pca_artifact: bytes, kmeans_artifact: bytes) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jobs.segments.assign import SegmentModel
 from jobs.segments.cluster_count import ElbowPoint, steadier_neighbour
 from jobs.segments.compositions import find_compositions
 from jobs.segments.deciles import FLOAT32_TOLERANCE, bin_shares, decile_edges
@@ -44,6 +45,7 @@ def describe(
     centroids: np.ndarray,
     stability: Stability,
     elbow: Sequence[ElbowPoint] = (),
+    numbers: Sequence[int] | None = None,
 ) -> SegmentsDocument:
     """Describe the segments of a run.
 
@@ -61,7 +63,10 @@ def describe(
         The bootstrap refits of the same centroids.
     elbow
         The quality of clusterings for several k, if they were computed.
+    numbers
+        The segment's number within the series for each centroid: its label. Without it, labels are 0..k-1.
     """
+    numbers = range(len(centroids)) if numbers is None else numbers
     features = [
         describe_feature(name, scaling.minimum[i], scaling.maximum[i], whole=bool(statistics.whole[i]))
         for i, name in enumerate(scaling.features)
@@ -84,7 +89,7 @@ def describe(
             silhouette=overall_silhouette,
             elbow=[_elbow_entry(point) for point in elbow],
             steadier_k=steadier.k if (steadier := steadier_neighbour(elbow, len(centroids))) else None,
-            stability=_stability_summary(stability, statistics),
+            stability=_stability_summary(stability, statistics, numbers),
         ),
         segments=_segments(
             statistics=statistics,
@@ -95,6 +100,7 @@ def describe(
             profiles=profiles,
             silhouettes=silhouettes,
             stability=stability,
+            numbers=numbers,
         ),
     )
 
@@ -108,10 +114,14 @@ def _elbow_entry(point: ElbowPoint) -> ElbowEntry:
     )
 
 
-def _stability_summary(stability: Stability, statistics: SegmentStatistics) -> StabilitySummary:
+def _stability_summary(stability: Stability, statistics: SegmentStatistics, numbers: Sequence[int]) -> StabilitySummary:
     unstable = statistics.unstable + statistics.unstable.T
     borders = [
-        Border(segments=[one, other], unstable_rows=int(unstable[one, other]), nearest=_between(statistics, one, other))
+        Border(
+            segments=sorted((numbers[one], numbers[other])),
+            unstable_rows=int(unstable[one, other]),
+            nearest=_between(statistics, one, other),
+        )
         for one in range(len(unstable))
         for other in range(one + 1, len(unstable))
         if unstable[one, other]
@@ -195,31 +205,34 @@ def _segments(
     profiles: Profiles,
     silhouettes: list[float | None],
     stability: Stability,
+    numbers: Sequence[int],
 ) -> list[Segment]:
     traits = find_traits(profiles, features, statistics.sample_features)
-    names = name_segments(traits)
+    names = name_segments(traits, numbers)
     populations = _populations(features, profiles, statistics)
-    centroid_features = scaling.inverse_transform(pca.inverse_transform(centroids))
+    centroid_features = SegmentModel(scaling, pca, centroids).centroid_features
     segments = []
-    for label, own_traits in enumerate(traits):
-        typical = _places(statistics.nearest, label)
-        size = int(statistics.counts[label])
+    for index, own_traits in enumerate(traits):
+        typical = _places(statistics.nearest, index)
+        size = int(statistics.counts[index])
+        closest = _closest_centroid(centroids, index)
         segments.append(
             Segment(
-                label=label,
-                name=names[label],
+                label=numbers[index],
+                centroid=index,
+                name=names[index],
                 size=size,
                 share=size / max(statistics.rows, 1),
-                population=populations[label],
-                centroid_components=centroids[label].tolist(),
-                centroid_features=dict(zip(scaling.features, centroid_features[label].tolist(), strict=True)),
-                mean_features=dict(zip(scaling.features, profiles.mean[label].tolist(), strict=True)),
+                population=populations[index],
+                centroid_components=centroids[index].tolist(),
+                centroid_features=dict(zip(scaling.features, centroid_features[index].tolist(), strict=True)),
+                mean_features=dict(zip(scaling.features, profiles.mean[index].tolist(), strict=True)),
                 traits=own_traits,
                 typical=typical,
-                outliers=_places(statistics.farthest, label),
-                silhouette=silhouettes[label],
-                stability=_finite(stability.segments[label]),
-                closest_segment=_closest_centroid(centroids, label),
+                outliers=_places(statistics.farthest, index),
+                silhouette=silhouettes[index],
+                stability=_finite(stability.segments[index]),
+                closest_segment=None if closest is None else numbers[closest],
                 representatives=[place["name"] for place in typical],
             )
         )
@@ -238,13 +251,13 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _closest_centroid(centroids: np.ndarray, label: int) -> int | None:
-    """Return the label of the centroid nearest to another, or None if there is only one."""
-    to_others = distances(centroids[[label]], centroids)[0]
-    to_others[label] = np.inf
+def _closest_centroid(centroids: np.ndarray, index: int) -> int | None:
+    """Return the index of the centroid nearest to another, or None if there is only one."""
+    to_others = distances(centroids[[index]], centroids)[0]
+    to_others[index] = np.inf
     return int(to_others.argmin()) if len(centroids) > 1 else None
 
 
-def _places(rows: Rows, label: int) -> list[Place]:
-    own = rows.take(np.flatnonzero(rows.labels == label)[:EXEMPLARS])
+def _places(rows: Rows, index: int) -> list[Place]:
+    own = rows.take(np.flatnonzero(rows.labels == index)[:EXEMPLARS])
     return [Place(id=own.ids[i], name=name, distance=float(own.distances[i])) for i, name in enumerate(own.names)]

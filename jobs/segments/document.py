@@ -31,13 +31,15 @@ class Place(TypedDict):
 class Segment(TypedDict):
     """One segment.
 
-    `label` is the number that k-means gave it, `share` its part (0..1) of the labeled rows. `centroid_features` is
+    `label` is its number within the series, and `centroid` the index of its centroid in the artifact; the two are equal
+    in the first run of a series. `share` is its part (0..1) of the labeled rows. `centroid_features` is
     the centroid mapped back through PCA and scaling to original units; `mean_features` is the mean of the segment's
     rows, which differs from it by what the dropped components held. `representatives` names the typical rows.
     `stability` is the mean Jaccard coefficient of the segment and its most similar cluster in a bootstrap refit.
     """
 
     label: int
+    centroid: int
     name: str
     size: int
     share: float

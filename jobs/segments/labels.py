@@ -13,7 +13,7 @@ from jobs.segments import decimals
 from jobs.segments.rows import Certainty, Regions
 
 _SEPARATOR = "\x1f"
-_AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability")
+_AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability", "previous_model_label")
 
 
 def header(components: int) -> bytes:
@@ -23,7 +23,14 @@ def header(components: int) -> bytes:
 
 
 def labeled_rows(
-    regions: Regions, components: np.ndarray, labels: np.ndarray, distances: np.ndarray, certainty: Certainty
+    regions: Regions,
+    components: np.ndarray,
+    labels: np.ndarray,
+    distances: np.ndarray,
+    certainty: Certainty,
+    *,
+    numbers: np.ndarray,
+    previous_labels: np.ndarray | None = None,
 ) -> bytes:
     """Return a part of labeled_counties.csv: its rows, with placeholders for the names of the segments.
 
@@ -32,19 +39,24 @@ def labeled_rows(
     components
         (rows, kept) float32, largest first; written with nine digits, from which float32 is read back unchanged.
     labels, distances
-        (rows,) as the k-means endpoint returned them.
+        (rows,) as the k-means endpoint returned them; labels are indices of centroids.
     certainty
         Of the same rows; margins are written with six decimals.
+    numbers
+        (k,) the segment's number within the series for each centroid: what the file calls the label.
+    previous_labels
+        (rows,) the numbers by the previous run's model; without it, the cells are empty.
     """
-    label = decimals.integers(labels)
+    label = decimals.integers(numbers[labels])
     columns = [
         *map(decimals.significant, components.T),
         label,
         decimals.significant(distances),
         decimals.join(_SEPARATOR, label, _SEPARATOR),
-        decimals.integers(certainty.runners_up),
+        decimals.integers(numbers[certainty.runners_up]),
         decimals.fixed(certainty.margins),
         decimals.significant(certainty.stabilities),
+        label[:, :0] if previous_labels is None else decimals.integers(previous_labels),
     ]
     lines = map(b",".join, zip(regions.lines, decimals.lines(columns), strict=True))
     return b"\n".join([*lines, b""])

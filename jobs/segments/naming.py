@@ -47,8 +47,8 @@ def find_traits(profiles: Profiles, features: Sequence[Feature], sample_features
     return traits
 
 
-def name_segments(traits: Sequence[Sequence[Trait]]) -> list[str]:
-    """Return a distinct name for each segment, given the traits of each."""
+def name_segments(traits: Sequence[Sequence[Trait]], labels: Sequence[int]) -> list[str]:
+    """Return a distinct name for each segment, given the traits and the label of each."""
     used = [min(_TRAITS_PER_NAME, len(own)) for own in traits]
 
     def phrases() -> list[frozenset[str]]:
@@ -62,8 +62,8 @@ def name_segments(traits: Sequence[Sequence[Trait]]) -> list[str]:
     sets = phrases()
     return [
         _sentence_case(", ".join(trait["phrase"] for trait in own[:count]) or "near the average")
-        + (f" (segment {label})" if sets.count(sets[label]) > 1 else "")
-        for label, (own, count) in enumerate(zip(traits, used, strict=True))
+        + (f" (segment {label})" if sets.count(own_set) > 1 else "")
+        for label, own, count, own_set in zip(labels, traits, used, sets, strict=True)
     ]
 
 

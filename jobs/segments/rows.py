@@ -10,7 +10,7 @@ import numpy as np
 EXEMPLARS = 8  # nearest and farthest rows that are kept per segment
 BORDER_ROWS = 5  # rows with the smallest margin that are kept per pair of segments
 
-NUMBERS = ("index", "labels", "distances", "components", "runners_up", "margins", "stabilities")
+NUMBERS = ("index", "labels", "distances", "components", "runners_up", "margins", "stabilities", "previous_labels")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Certainty:
     Attributes
     ----------
     runners_up
-        (n,) the label of the second nearest centroid.
+        (n,) the index of the second nearest centroid.
     margins
         (n,) (d2 - d1) / (d1 + d2) of the distances to the own centroid and to the runner-up's: 0 on the border of two
         segments, 1 on a centroid.
@@ -75,13 +75,15 @@ class Rows:
     index
         (n,) number of the row in the run, from 0.
     labels
-        (n,) label of its segment.
+        (n,) index of its centroid in the artifact.
     distances
-        (n,) Euclidean distance to the centroid of its segment.
+        (n,) Euclidean distance to that centroid.
     components
         (n, c) kept components, largest first.
     runners_up, margins, stabilities
         (n,) each, as `Certainty` has them.
+    previous_labels
+        (n,) number, within the series, of the segment that the previous run's model assigns it to; -1 without one.
     regions
         The names of the rows.
     """
@@ -93,6 +95,7 @@ class Rows:
     runners_up: np.ndarray
     margins: np.ndarray
     stabilities: np.ndarray
+    previous_labels: np.ndarray
     regions: Regions
 
     def __len__(self) -> int:

@@ -30,6 +30,8 @@ _FIRST_ROWS = 256
 class SegmentStatistics:
     """Mergeable statistics of labeled rows; features are in scaled units (0..1).
 
+    Segments are in the order of the centroids in the artifact.
+
     Attributes
     ----------
     counts
@@ -43,7 +45,7 @@ class SegmentStatistics:
     whole
         (d,) True where every value is a whole number in original units.
     unstable
-        (k, k) rows that keep their segment in fewer than STABLE of the refits, by label and runner-up.
+        (k, k) rows that keep their segment in fewer than STABLE of the refits, by centroid and runner-up.
     nearest, farthest
         The rows nearest to and farthest from each centroid.
     borders
@@ -81,6 +83,7 @@ class SegmentStatistics:
         scaling: Scaling,
         clusters: int,
         first_row: int,
+        previous_labels: np.ndarray | None = None,
     ) -> Self:
         """Reduce one shard.
 
@@ -102,6 +105,8 @@ class SegmentStatistics:
             k, the number of segments.
         first_row
             The number of the shard's first row in the run, from 0.
+        previous_labels
+            (n,) the segments' numbers by the previous run's model, if there is one.
         """
         labels = np.asarray(labels).astype(np.int64)
         rows = Rows(
@@ -112,6 +117,7 @@ class SegmentStatistics:
             runners_up=certainty.runners_up.astype(np.int64),
             margins=certainty.margins,
             stabilities=certainty.stabilities,
+            previous_labels=np.full(len(labels), -1) if previous_labels is None else previous_labels,
             regions=regions,
         )
         values = np.asarray(scaled, dtype=np.float64)

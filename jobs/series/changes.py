@@ -63,7 +63,7 @@ class Mover:
         ``place``: the previous model, too, puts it in another segment than before. ``model``: the previous model keeps
         it where it was. None where there is no previous model's view.
     certainty
-        0..1: the smaller margin of the two labels, times the smaller stability where both runs have it.
+        0..1: the smaller margin of the two labels, times the smaller of their stabilities.
     clear
         Whether the place moved (`cause`), and not only across a border (both margins are `CLEAR_MARGIN` or more).
     margin_before, margin_now, stability_before, stability_now
@@ -79,8 +79,8 @@ class Mover:
     clear: bool
     margin_before: float
     margin_now: float
-    stability_before: float | None
-    stability_now: float | None
+    stability_before: float
+    stability_now: float
 
 
 class MeanDrift(TypedDict):
@@ -173,16 +173,13 @@ class RunSide:
         Which run, and the year that its file describes.
     rows
         Its labeled rows.
-    numbers
-        The segment's number within the series for each label.
     segments
-        Its segments, in the order of the labels.
+        Its segments.
     """
 
     run_id: str
     vintage: int | None
     rows: LabeledRows
-    numbers: NDArray[np.intp]
     segments: Sequence[SegmentSummary]
 
 
@@ -211,16 +208,16 @@ def compare(
     distances
         How far the centroid of each kept segment moved, in standard deviations.
     previous_view
-        (n,) label of each current row by the previous run's model; None where it could not be applied.
+        (n,) number of the segment that the previous run's model gives each current row; None if it has none.
     baseline
         Adjusted Rand index that resampling and reseeding alone reach in 95 of 100 cases.
     """
     match = match_regions(previous.rows.regions, current.rows.regions)
     pairs = _Pairs(
         match,
-        before=previous.numbers[previous.rows.labels[match.previous]],
-        now=current.numbers[current.rows.labels[match.current]],
-        view=None if previous_view is None else previous.numbers[previous_view[match.current]],
+        before=previous.rows.labels[match.previous],
+        now=current.rows.labels[match.current],
+        view=None if previous_view is None else previous_view[match.current],
     )
     rows, table, labels = _transitions(pairs.before, pairs.now)
     movers, moved_places = _movers(previous, current, pairs), pairs.moved_places
@@ -290,11 +287,8 @@ def _movers(previous: RunSide, current: RunSide, pairs: _Pairs) -> list[Mover]:
     moved, before, now, view = pairs.moved, pairs.before, pairs.now, pairs.view
     old, new = pairs.match.previous[moved], pairs.match.current[moved]
     margins = previous.rows.margins[old], current.rows.margins[new]
-    certainty = np.minimum(*margins)
-    stability: list[NDArray[np.float64]] = []
-    if previous.rows.stability is not None and current.rows.stability is not None:
-        stability = [previous.rows.stability[old], current.rows.stability[new]]
-        certainty = certainty * np.minimum(*stability)
+    stability = previous.rows.stability[old], current.rows.stability[new]
+    certainty = np.minimum(*margins) * np.minimum(*stability)
     by_model = np.ones(len(moved), bool) if view is None else view[moved] == before[moved]
     regions = current.rows.regions
     return [
@@ -308,8 +302,8 @@ def _movers(previous: RunSide, current: RunSide, pairs: _Pairs) -> list[Mover]:
             clear=bool(min(margins[0][i], margins[1][i]) >= CLEAR_MARGIN and not by_model[i]),
             margin_before=round(float(margins[0][i]), 6),
             margin_now=round(float(margins[1][i]), 6),
-            stability_before=float(stability[0][i]) if stability else None,
-            stability_now=float(stability[1][i]) if stability else None,
+            stability_before=float(stability[0][i]),
+            stability_now=float(stability[1][i]),
         )
         for i in np.lexsort((-certainty, by_model)).tolist()
     ]

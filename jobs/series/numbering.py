@@ -20,7 +20,7 @@ class Numbering:
     Attributes
     ----------
     numbers
-        (k,) number of the segment with each label.
+        (k,) number of the segment of each centroid.
     distances
         For each number that both runs have, how far its centroid moved, in standard deviations.
     """

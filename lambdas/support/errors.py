@@ -34,8 +34,11 @@ The API reference documents ``ResourceNotFound``; most operations respond with `
 """
 
 
-NO_OBJECT = ("NoSuchKey", "NoSuchVersion")
-"""The codes with which S3 responds to GetObject for an object that does not exist."""
+NO_OBJECT = ("NoSuchKey", "NoSuchVersion", "404")
+"""The codes with which S3 responds for an object that does not exist.
+
+The response to HeadObject has no body, and so only its status as a code.
+"""
 
 
 def client_error_behind(error: BaseException) -> ClientError | None:

@@ -1,74 +1,89 @@
 """Reads the series that a run belongs to, and the run before it."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from botocore.exceptions import ClientError
 
 from contract.layout import RunLayout, SeriesLayout
-from contract.payloads import Source
-from jobs.series.comparison import PreviousRun, Series
-from jobs.series.history import HistoryEntry, next_number, predecessor, read_history
-from jobs.series.vintages import series_of, vintage_of
+from jobs.series.alignment import ModelFiles, Predecessor
+from jobs.series.comparison import PreviousRun
+from jobs.series.history import History, HistoryEntry, append, predecessor, read_history, to_json
 from lambdas.support.errors import NO_OBJECT, code_of
-from lambdas.support.runtime import client
-from lambdas.support.storage import Bucket, read_uri
+from lambdas.support.storage import JSON, Bucket, read_uri
 
-# HeadObject's response has no body, and so only its status as a code.
-_MISSING = (*NO_OBJECT, "404")
+_Files = TypeVar("_Files")
 
 
-def read_series(results: Bucket, source: Source, run_id: str) -> Series:
-    """Read the series of a run's input, with the files of the run before it.
+def current_history(content: bytes | None, series: str) -> tuple[History, str | None]:
+    """Read history.json; if it is damaged, return an empty one and the reason."""
+    try:
+        return read_history(content, series), None
+    except ValueError as error:
+        reason = f"The history of the series {series!r} cannot be read, so it starts again with this run: {error}."
+        return read_history(None, series), reason
+
+
+def read_predecessor(results: Bucket, series: str, run_id: str) -> Predecessor:
+    """Read the model of the run before this one in its series.
 
     A missing or damaged file of the previous run does not fail this one: it is the reason why the two are not compared.
     """
-    name = series_of(source["key"])
-    vintage = vintage_of(source["key"], _metadata(source))
-    unknown = read_history(None, name)
+    history, damage = current_history(results.read_if_present(SeriesLayout(series).history), series)
+    entry = predecessor(history, run_id)
+    if entry is None:
+        return Predecessor(None, damage or f"This is the first run of the series {series!r}.")
     try:
-        history = read_history(_read_if_present(results, SeriesLayout(name).history), name)
-        following, entry = next_number(history), predecessor(history, run_id)
-        if entry is None:
-            return Series(name, vintage, history, f"This is the first run of the series {name!r}.")
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"The history of the series {name!r} cannot be read, so it starts again with this run: {error}."
-        return Series(name, vintage, unknown, reason)
+        return Predecessor(entry, if_present(entry, lambda: _model_files(results, entry)))
+    except (KeyError, TypeError) as error:
+        reason = f"The history of the series {series!r} does not describe its last run: {error!r}."
+        return Predecessor(None, reason)
+
+
+def if_present(entry: HistoryEntry, read: Callable[[], _Files]) -> _Files | str:
+    """Return the files of a previous run; if one was deleted, say so."""
     try:
-        return Series(name, vintage, history, _previous(results, entry, following))
+        return read()
     except ClientError as error:
-        if code_of(error) not in _MISSING:
+        if code_of(error) not in NO_OBJECT:
             raise
-        reason = f"Files of the previous run {entry['run_id']} were deleted: {error}"
-        return Series(name, vintage, history, reason)
+        return f"Files of the previous run {entry['run_id']} were deleted: {error}"
 
 
-def _previous(results: Bucket, entry: HistoryEntry, following: int) -> PreviousRun:
+def add_to_series(results: Bucket, series: str, entry: HistoryEntry, latest: bytes) -> None:
+    """Add a run to the history of its series, and replace the series' latest.json unless a later run has done so.
+
+    Runs that end at the same time are all added, and latest.json then describes the one that was added last.
+    """
+    files = SeriesLayout(series)
+
+    def add(content: bytes | None) -> tuple[None, bytes]:
+        return None, to_json(append(current_history(content, series)[0], entry))
+
+    def describe_if_last(_: bytes | None) -> tuple[None, bytes | None]:
+        # latest.json was read before the history is: if a later run replaces it in between, the write fails.
+        last = current_history(results.read_if_present(files.history), series)[0]["runs"][-1:]
+        return None, latest if [run["run_id"] for run in last] == [entry["run_id"]] else None
+
+    results.update(files.history, add, JSON)
+    results.update(files.latest, describe_if_last, JSON)
+
+
+def results_of(results: Bucket, entry: HistoryEntry) -> PreviousRun:
+    """Read the files in which a previous run describes its rows."""
     files = RunLayout(entry["run_id"])
     return PreviousRun(
-        entry=entry,
-        next_number=following,
         labeled_counties=results.read(files.labeled_counties),
         segments=results.read(files.segments),
         scaler=results.read(files.scaler),
-        pca_artifact=read_uri(entry["models"]["pca"]),
-        kmeans_artifact=read_uri(entry["models"]["kmeans"]),
     )
 
 
-def _metadata(source: Source) -> dict[str, str]:
-    """Return the metadata of the input's version; none where the input was deleted in the meantime."""
-    version = {"VersionId": source["version_id"]} if source["version_id"] else {}
-    try:
-        head = client("s3").head_object(Bucket=source["bucket"], Key=source["key"], **version)
-    except ClientError as error:
-        if code_of(error) not in _MISSING:
-            raise
-        return {}
-    return dict(head.get("Metadata", {}))
-
-
-def _read_if_present(bucket: Bucket, key: str) -> bytes | None:
-    try:
-        return bucket.read(key)
-    except ClientError as error:
-        if code_of(error) not in _MISSING:
-            raise
-        return None
+def _model_files(results: Bucket, entry: HistoryEntry) -> ModelFiles:
+    models = entry["models"]
+    return ModelFiles(
+        segments=results.read(RunLayout(entry["run_id"]).segments),
+        scaler=read_uri(models["scaler"]),
+        pca_artifact=read_uri(models["pca"]),
+        kmeans_artifact=read_uri(models["kmeans"]),
+    )

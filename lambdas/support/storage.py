@@ -1,13 +1,31 @@
 """Reads and writes small S3 objects whole."""
 
+import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from botocore.exceptions import ClientError
+
 from contract.names import ARTIFACT_TAG
+from lambdas.support.errors import NO_OBJECT, code_of
 from lambdas.support.runtime import client
+
+JSON = "application/json"
+"""The content type of JSON."""
 
 ARTIFACT_TAGGING = urlencode([ARTIFACT_TAG])
 """The tag of objects that expire, in the form of the ``Tagging`` parameter of S3's write operations."""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", *NO_OBJECT)
+_MOST_ATTEMPTS = 20
+_LONGEST_PAUSE_SECONDS = 0.5
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -20,6 +38,51 @@ class Bucket:
         """Return an object's bytes."""
         body: bytes = client("s3").get_object(Bucket=self.name, Key=key)["Body"].read()
         return body
+
+    def read_if_present(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None if there is no such object."""
+        return self._read_with_etag(key)[0]
+
+    def _read_with_etag(self, key: str) -> tuple[bytes | None, str | None]:
+        try:
+            response = client("s3").get_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if code_of(error) not in NO_OBJECT:
+                raise
+            return None, None
+        return response["Body"].read(), response["ETag"]
+
+    def update(
+        self, key: str, change: Callable[[bytes | None], tuple[_Result, bytes | None]], content_type: str
+    ) -> _Result:
+        """Change an object without overwriting what another run writes at the same time.
+
+        The object is written only if it is still as it was read; otherwise it is read and changed again.
+
+        Parameters
+        ----------
+        change
+            Receives the object's bytes, or None if there is no such object. Returns a result, and the bytes to write,
+            or None to leave the object unchanged. It is called again after each lost race.
+
+        Returns
+        -------
+        The result of the change that was written.
+        """
+        for attempt in count(1):
+            before, etag = self._read_with_etag(key)
+            result, after = change(before)
+            if after is None:
+                break
+            condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+            try:
+                client("s3").put_object(Bucket=self.name, Key=key, Body=after, ContentType=content_type, **condition)
+                break
+            except ClientError as error:
+                if code_of(error) not in _LOST_RACE or attempt == _MOST_ATTEMPTS:
+                    raise
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - nothing secret depends on it
+        return result
 
     def read_range(self, key: str, first: int, end: int) -> bytes:
         """Return an object's bytes from `first` up to `end`, exclusive."""

@@ -22,6 +22,7 @@ TASKS = {
     "ChooseClusters": "choose_clusters",
     "FreshStarts": "fresh_starts",
     "Refine": "refine",
+    "Align": "align",
     "Stability": "stability",
     "Publish": "publish",
     "RecordFailure": "record_failure",

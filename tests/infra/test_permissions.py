@@ -48,11 +48,11 @@ ALLOWED = {
     "ChooseClusters": {"s3:GetObject", "s3:PutObject"},
     "FreshStarts": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "Refine": {"s3:GetObject", "s3:PutObject"},
+    "Align": {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:PutObjectTagging"},
     "Stability": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
         "s3:GetObject",
-        "s3:GetObjectVersion",
         "s3:ListBucket",
         "s3:PutObject",
         "s3:AbortMultipartUpload",

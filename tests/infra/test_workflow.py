@@ -341,12 +341,13 @@ def test_the_fresh_starts_run_beside_the_training_and_the_refits_beside_the_endp
     default: dict[str, Any],
 ) -> None:
     states = all_states(default)
-    for name, own, companion in (("Train", "Training", "FreshStarts"), ("Host", "Endpoint", "Stability")):
+    for name, own, companion in (("Train", "Training", "FreshStarts"), ("Host", "Endpoint", "Align")):
         parallel = states[f"{name}KMeans"]
         assert [branch["StartAt"] for branch in parallel["Branches"]] == [f"LaunchKMeans{own}", companion]
         assert parallel["OutputPath"] == "$[0]"
     assert states["TrainKMeans"]["Next"] == "Refine"
     assert states["Refine"]["Next"] == "HostKMeans"
+    assert states["Align"]["Next"] == "Stability"
     assert states["HostKMeans"]["Next"] == "Label"
 
 

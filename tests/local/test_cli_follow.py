@@ -56,6 +56,7 @@ def history_of(*events: dict[str, Any]) -> History:
         ("ChooseClusters", "Choose k"),
         ("FreshStarts", "Fresh starts"),
         ("Refine", "Refine"),
+        ("Align", "Align"),
         ("Stability", "Stability"),
         ("Label", "Label"),
         ("StartTearDownPca", "Tear down PCA"),

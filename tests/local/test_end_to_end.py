@@ -23,7 +23,7 @@ from tests.reference import CENSUS_2015, GOLDEN, needs_recorded_run
 
 pytestmark = needs_recorded_run
 
-AFTER_COMPONENTS = ["label", "distance", "segment", "runner_up", "margin", "stability"]
+AFTER_COMPONENTS = ["label", "distance", "segment", "runner_up", "margin", "stability", "previous_model_label"]
 
 
 @dataclass(frozen=True)

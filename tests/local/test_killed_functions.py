@@ -16,16 +16,17 @@ pytestmark = pytest.mark.timeout(600)
 ENDS = {"kill": "Runtime.ExitError", "timeout": "Sandbox.Timedout", "oom": "Runtime.ExitError"}
 # Further calls to AWS after which a function is killed, so that each of its steps is the last one in some run.
 STEPS = {
-    "prepare": (2, 3, 4, 5),
+    "prepare": (2, 3, 4, 5, 6),
     "launch_training": (2,),
     "launch_endpoint": (2, 3, 4),
     "project": (2, 3, 4),
     "choose_clusters": (2, 3),
     "fresh_starts": (2, 3),
     "refine": (2, 5, 6),
+    "align": (2, 4, 6),
     "stability": (2, 4),
-    "label": (2, 4, 6, 7),
-    "publish": (3, 6, 9, 12),
+    "label": (2, 4, 6, 8),
+    "publish": (3, 6, 9, 12, 15),
     "teardown": (5, 6, 7),
 }
 _ANY = "{name}-"

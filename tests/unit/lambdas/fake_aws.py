@@ -4,6 +4,7 @@ Real boto3 clients call it: botocore validates every request against the service
 it does from AWS. Only the sending is replaced.
 """
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class FakeAws:
         return {
             "Body": io.BytesIO(part),
             "ContentLength": len(part),
+            "ETag": _etag(body),
             "ContentRange": f"bytes {first}-{end - 1}/{len(body)}",
             "ResponseMetadata": {"HTTPStatusCode": 200, "RetryAttempts": 0},
         }
@@ -120,7 +122,13 @@ class FakeAws:
             "Metadata": self.options.get((Bucket, Key), {}).get("Metadata", {}),
         }
 
-    def _PutObject(self, *, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
+    def _PutObject(
+        self, *, Bucket: str, Key: str, Body: Any, IfMatch: str = "", IfNoneMatch: str = "", **options: Any
+    ) -> None:
+        before = self.objects.get((Bucket, Key))
+        changed = bool(IfMatch) and (before is None or IfMatch != _etag(before))
+        if changed or (IfNoneMatch and before is not None):
+            raise _RefusalError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
         self.objects[Bucket, Key] = Body if isinstance(Body, bytes) else Body.read()
         self.options[Bucket, Key] = options
 
@@ -284,3 +292,7 @@ def _error(client: Any, code: str, message: str, operation: str) -> ClientError:
     error: type[ClientError] = client.exceptions.from_code(code)
     response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     return error(response, operation)
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'

@@ -1,11 +1,16 @@
 """Publish, for runs that follow one another in a series."""
 
+import csv
+import io
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from contract.layout import LATEST, SeriesLayout
+from contract.layout import LATEST, RunLayout, SeriesLayout
+from jobs.segments.explain import explain_county, features_of, read_counties
+from jobs.segments.scaling import Scaling
 from tests.local.runs import small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -27,6 +32,13 @@ class SeriesOfRuns:
         stages.publish()
         self.files = stages.files
         return self.read(stages.files.changes)
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows of the last run's labeled_counties.csv."""
+        return list(csv.DictReader(io.StringIO(self.aws.objects[RESULTS, self.files.labeled_counties].decode())))
+
+    def labels(self) -> set[str]:
+        return {row["label"] for row in self.rows()}
 
     def read(self, key: str) -> dict[str, Any]:
         return dict(json.loads(self.aws.objects[RESULTS, key]))
@@ -93,9 +105,140 @@ class TestTheSecondRun:
         assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "two"]
 
 
+class TestNumbers:
+    """The centroids are in canonical order; a group that moves to the end of that order keeps its number."""
+
+    @pytest.fixture
+    def moved(self, series: SeriesOfRuns) -> SeriesOfRuns:
+        """Two runs; in the second one, every county of group 0 lies halfway between all other groups."""
+        series.run("one", "incoming/counties/2015.csv")
+        self.before = {row["CensusId"]: row["label"] for row in series.rows()}
+        header, *lines = small_census(ROWS).decode().splitlines()
+        halfway = [str(50 * (number + 1)) for number in range(6)]
+        later = [",".join([*line.split(",")[:3], *halfway]) if "Group 0" in line else line for line in lines]
+        self.changes = series.run("two", "incoming/counties/2017.csv", "\n".join([header, *later, ""]).encode())
+        return series
+
+    def test_a_segment_that_stays_keeps_its_number_and_a_new_one_takes_an_unused_one(self, moved: SeriesOfRuns) -> None:
+        (vanished,) = {label for key, label in self.before.items() if (int(key) - 1001) % GROUPS == 0}
+        for row in moved.rows():
+            expected = str(GROUPS) if "Group 0" in row["County"] else self.before[row["CensusId"]]
+            assert row["label"] == expected
+        statuses = {segment["number"]: segment["status"] for segment in self.changes["segments"]}
+        assert (statuses[GROUPS], statuses[int(vanished)]) == ("new", "vanished")
+        assert moved.read(COUNTIES.history)["next_number"] == GROUPS + 1
+
+    def test_every_file_calls_a_segment_by_its_number(self, moved: SeriesOfRuns) -> None:
+        segments = moved.read(moved.files.segments)["segments"]
+        assert [segment["centroid"] for segment in segments] == list(range(GROUPS))
+        assert [segment["label"] for segment in segments] != list(range(GROUPS))
+        by_label = {str(segment["label"]): segment for segment in segments}
+        for label, segment in by_label.items():
+            own = [row for row in moved.rows() if row["label"] == label]
+            assert segment["size"] == len(own)
+            assert {row["segment"] for row in own} == {segment["name"]}
+            assert {place["id"] for place in segment["typical"]} <= {row["CensusId"] for row in own}
+        assert {row["runner_up"] for row in moved.rows()} <= set(by_label)
+        assert {str(segment["closest_segment"]) for segment in segments} <= set(by_label)
+
+    def test_the_report_counts_each_segments_own_rows(self, moved: SeriesOfRuns) -> None:
+        page = moved.aws.objects[RESULTS, moved.files.report].decode()
+        data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+        sizes = {segment["label"]: segment["size"] for segment in moved.read(moved.files.segments)["segments"]}
+        for histogram in data["histograms"]:
+            assert {each["label"]: sum(each["rows"]) for each in histogram["segments"]} == sizes
+        assert data["rows"]["label"] == [int(row["label"]) for row in moved.rows()]
+        assert data["rows"]["runnerUp"] == [int(row["runner_up"]) for row in moved.rows()]
+
+    def test_a_county_is_explained_by_its_own_segment(self, moved: SeriesOfRuns) -> None:
+        counties = read_counties(moved.aws.objects[RESULTS, moved.files.labeled_counties].decode())
+        scaling = Scaling.from_json(moved.aws.objects[RESULTS, moved.files.scaler])
+        shard = moved.aws.objects[RESULTS, moved.files.train_part("part-00000")]
+        explained = explain_county(
+            counties[0], features_of(0, scaling, [shard]), cast("Any", moved.read(moved.files.segments))
+        )
+        assert explained.county.label == GROUPS
+        assert explained.distance == pytest.approx(counties[0].distance, abs=1e-3)
+
+    def test_a_number_is_never_used_again(self, moved: SeriesOfRuns, aws: FakeAws) -> None:
+        series = moved
+        aws.objects[RESULTS, series.files.segments] = b"{"
+        series.run("three", "incoming/counties/2018.csv")
+        assert series.labels() == {str(number) for number in range(GROUPS + 1, 2 * GROUPS + 1)}
+
+
+class TestThePreviousModelsView:
+    def test_the_first_run_has_none(self, series: SeriesOfRuns) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        assert {row["previous_model_label"] for row in series.rows()} == {""}
+
+    def test_the_same_file_is_seen_as_it_was_labeled(self, series: SeriesOfRuns) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        before = [row["label"] for row in series.rows()]
+        series.run("two", "incoming/counties/2017.csv")
+        assert [row["previous_model_label"] for row in series.rows()] == before
+
+    def test_a_file_that_lacks_a_feature_has_none(self, series: SeriesOfRuns) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        fewer = "\n".join(line.rpartition(",")[0] for line in small_census(ROWS).decode().splitlines())
+        changes = series.run("two", "incoming/counties/2017.csv", f"{fewer}\n".encode())
+        assert changes["columns"]["missing"] == ["Measure5"]
+        assert {row["previous_model_label"] for row in series.rows()} == {""}
+
+
+class TestRunsThatEndTogether:
+    def interrupt(self, aws: FakeAws, key: str, change: Callable[[], None]) -> None:
+        """Call `change` right after the next GetObject of `key`, as if another run wrote in between."""
+        original = aws._GetObject
+        pending = [change]
+
+        def read_then_change(**parameters: Any) -> dict[str, Any]:
+            try:
+                return original(**parameters)
+            finally:
+                if parameters["Key"] == key and pending:
+                    pending.pop()()
+
+        aws._GetObject = read_then_change  # type: ignore[method-assign]
+
+    def test_both_stand_in_the_history_and_latest_describes_the_one_that_was_added_last(
+        self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        runs = [Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv") for run in ("two", "three")]
+        for run in runs:
+            run.until_labeled()
+        self.interrupt(aws, COUNTIES.history, lambda: (runs[1].publish(), None)[1])
+        runs[0].publish()
+        assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "three", "two"]
+        assert series.read(COUNTIES.latest)["run_id"] == "two"
+
+    def test_latest_is_not_set_back_to_a_run_that_was_added_before(
+        self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        runs = [Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv") for run in ("two", "three")]
+        for run in runs:
+            run.until_labeled()
+        self.interrupt(aws, COUNTIES.latest, lambda: (runs[1].publish(), None)[1])
+        runs[0].publish()
+        assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "two", "three"]
+        assert series.read(COUNTIES.latest)["run_id"] == "three"
+
+    def test_new_segments_of_both_have_numbers_of_their_own(
+        self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        other = small_census(ROWS).replace(b"Measure", b"Figure")
+        for run in ("two", "three"):
+            Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv").until_labeled(other)
+        two, three = (series.read(RunLayout(run).alignment)["numbers"] for run in ("two", "three"))
+        assert (two, three) == (list(range(GROUPS, 2 * GROUPS)), list(range(2 * GROUPS, 3 * GROUPS)))
+
+
 class TestAPredecessorThatCannotBeUsed:
-    @pytest.mark.parametrize("lost", ["segments", "labeled_counties", "scaler"])
-    def test_a_file_that_was_deleted_is_named_and_the_run_succeeds(
+    @pytest.mark.parametrize("lost", ["segments", "scaler"])
+    def test_a_file_that_was_deleted_is_named_and_every_segment_is_new(
         self, series: SeriesOfRuns, aws: FakeAws, lost: str
     ) -> None:
         series.run("one", "incoming/counties/2015.csv")
@@ -106,6 +249,16 @@ class TestAPredecessorThatCannotBeUsed:
         assert series.read(COUNTIES.latest)["run_id"] == "two"
         numbers = [segment["number"] for segment in series.read(COUNTIES.history)["runs"][1]["segments"]]
         assert numbers == list(range(GROUPS, 2 * GROUPS))
+        assert series.labels() == {str(number) for number in numbers}
+
+    def test_without_the_previous_rows_the_segments_keep_their_numbers(
+        self, series: SeriesOfRuns, aws: FakeAws
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        del aws.objects[RESULTS, series.files.labeled_counties]
+        changes = series.run("two", "incoming/counties/2017.csv")
+        assert "previous run one were deleted" in changes["reason"]
+        assert series.labels() == {str(number) for number in range(GROUPS)}
 
     def test_a_damaged_model_is_named(self, series: SeriesOfRuns, aws: FakeAws) -> None:
         series.run("one", "incoming/counties/2015.csv")

@@ -14,7 +14,7 @@ from contract.layout import LATEST, RunLayout
 from contract.names import ARTIFACT_TAG
 from jobs.sagemaker import ndarray, recordio
 from jobs.segments.kmeans import centroids_from_artifact
-from lambdas import choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
+from lambdas import align, choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
 from tests.local.runs import groups_and_labels, small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -47,7 +47,9 @@ class Stages:
 
     def prepare(self, body: bytes | None = None) -> dict[str, Any]:
         self.aws.objects[SOURCE["bucket"], self.source["key"]] = small_census(ROWS) if body is None else body  # type: ignore[index]
-        return self.invoke(prepare.handler, run_id=self.run_id, input=self.source)
+        prepared = self.invoke(prepare.handler, run_id=self.run_id, input=self.source)
+        self.vintage = prepared["vintage"]
+        return prepared
 
     def shards(self) -> list[dict[str, Any]]:
         return list(json.loads(self.aws.objects[RESULTS, self.files.shards]))
@@ -82,6 +84,7 @@ class Stages:
         self.kmeans = self.put("kmeans", [trained])
         self.invoke(fresh_starts.handler, run_id=self.run_id, clusters=GROUPS)
         self.refined: str = self.invoke(refine.handler, run_id=self.run_id, artifacts=self.kmeans)["artifacts"]
+        self.align()
         self.invoke(stability.handler, run_id=self.run_id, artifacts=self.refined)
         centroids = centroids_from_artifact(self.aws.objects[RESULTS, self.files.refined_model]).astype(np.float32)
 
@@ -100,6 +103,16 @@ class Stages:
             for shard in self.shards()
         ]
         return result
+
+    def align(self) -> dict[str, Any]:
+        return self.invoke(
+            align.handler,
+            run_id=self.run_id,
+            input=self.source,
+            vintage=self.vintage,
+            pca_artifacts=self.pca,
+            kmeans_artifacts=self.refined,
+        )
 
     def until_labeled(self, body: bytes | None = None) -> None:
         self.prepare(body)
@@ -161,7 +174,8 @@ def published(stages: Stages, metrics: Any) -> Stages:
 
 class TestPrepare:
     def test_it_returns_what_the_later_states_need(self, stages: Stages) -> None:
-        assert stages.prepare() == {"rows": ROWS, "features": 6, "shards": 1, "shards_key": FILES.shards}
+        sizes = {"rows": ROWS, "features": 6, "shards": 1, "shards_key": FILES.shards}
+        assert stages.prepare() == {**sizes, "vintage": None}
 
     def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
         stages.prepare()

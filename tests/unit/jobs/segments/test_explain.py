@@ -39,7 +39,7 @@ def counties(real: Run) -> list[County]:
     rows = real.statistics.listed
     assert rows is not None
     certainty = Certainty(rows.runners_up, rows.margins, rows.stabilities)
-    part = labeled_rows(rows.regions, rows.components, rows.labels, rows.distances, certainty)
+    part = labeled_rows(rows.regions, rows.components, rows.labels, rows.distances, certainty, numbers=np.arange(8))
     return read_counties((header(7) + part).decode())
 
 

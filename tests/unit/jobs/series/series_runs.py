@@ -1,17 +1,19 @@
 """Runs of a series computed here, as their files would be stored, and vintages derived from a real file."""
 
 import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 
-from jobs.sagemaker import recordio
 from jobs.sagemaker.ndarray import save
 from jobs.segments.assign import SegmentModel
 from jobs.segments.labels import fill_in_names, header, labeled_rows
 from jobs.segments.rows import Certainty
-from jobs.series.comparison import Comparison, CurrentRun, PreviousRun, compare_runs
+from jobs.series.alignment import ModelFiles, Predecessor, align
+from jobs.series.changes import Changes
+from jobs.series.comparison import CurrentRun, PreviousRun, compare_runs
 from jobs.series.history import HistoryEntry, SegmentEntry
 from tests.census_run import Run, fit_pca, regions_of, segment_table
 from tests.unit.jobs.segments.test_pca import artifact
@@ -31,7 +33,24 @@ def run_of(table: pd.DataFrame, *, seed: int = 0, starts: int = 10) -> Run:
     return segment_table(table, kept=KEPT, centroids=centroids, signs=False)
 
 
-def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None) -> PreviousRun:
+@dataclass(frozen=True)
+class Stored:
+    """A run's files as a later run finds them, with its entry in the history."""
+
+    entry: HistoryEntry
+    model: ModelFiles
+    results: PreviousRun
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed, and the number within the series of each of the run's centroids (k,)."""
+
+    changes: Changes
+    numbers: list[int]
+
+
+def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None) -> Stored:
     """Store a run's files as a later run finds them."""
     ids, states, counties = (run.table.iloc[:, place].astype(str).tolist() for place in range(3))
     to_own = run.components - run.centroids[run.labels]
@@ -39,52 +58,74 @@ def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None
     listed = run.statistics.listed
     assert listed is not None
     certainty = Certainty(listed.runners_up, listed.margins, listed.stabilities)
-    rows = labeled_rows(regions_of(ids, states, counties), run.components, run.labels, distances, certainty)
+    regions = regions_of(ids, states, counties)
+    rows = labeled_rows(regions, run.components, run.labels, distances, certainty, numbers=np.arange(CLUSTERS))
     names = {segment["label"]: segment["name"] for segment in run.document["segments"]}
     pca = {
         "s": run.pca.singular_values[::-1],
         "v": (run.pca.components * run.pca.signs)[:, ::-1],
         "mean": run.pca.mean[None, :],
     }
-    scaler = {
-        "features": list(run.scaling.features),
-        "minimum": run.scaling.minimum.tolist(),
-        "maximum": run.scaling.maximum.tolist(),
-        "rows": {"read": len(run.table), "dropped": 0, "kept": len(run.table)},
-        "dropped_regions": [],
-        "constant_features": [],
-        "source": {"id_column": str(run.table.columns[0])},
-    }
+    scaler = json.dumps(
+        {
+            "features": list(run.scaling.features),
+            "minimum": run.scaling.minimum.tolist(),
+            "maximum": run.scaling.maximum.tolist(),
+            "rows": {"read": len(run.table), "dropped": 0, "kept": len(run.table)},
+            "dropped_regions": [],
+            "constant_features": [],
+            "source": {"id_column": str(run.table.columns[0])},
+        }
+    ).encode()
     segments = [
-        SegmentEntry(label=each["label"], number=each["label"], name=each["name"], size=each["size"])
-        for each in run.document["segments"]
+        SegmentEntry(number=each["label"], name=each["name"], size=each["size"]) for each in run.document["segments"]
     ]
-    return PreviousRun(
+    document = json.dumps(run.document).encode()
+    return Stored(
         entry=HistoryEntry(
             run_id=run_id, vintage=vintage, input="s3://in/a.csv", rows=len(run.table), models={}, segments=segments
         ),
-        next_number=CLUSTERS,
-        labeled_counties=header(KEPT) + fill_in_names(rows, names),
-        segments=json.dumps(run.document).encode(),
-        scaler=json.dumps(scaler).encode(),
-        pca_artifact=artifact(save({key: np.ascontiguousarray(value, np.float32) for key, value in pca.items()})),
-        kmeans_artifact=artifact(save([run.centroids.astype(np.float32)])),
+        model=ModelFiles(
+            segments=document,
+            scaler=scaler,
+            pca_artifact=artifact(save({key: np.ascontiguousarray(value, np.float32) for key, value in pca.items()})),
+            kmeans_artifact=artifact(save([run.centroids.astype(np.float32)])),
+        ),
+        results=PreviousRun(
+            labeled_counties=header(KEPT) + fill_in_names(rows, names), segments=document, scaler=scaler
+        ),
     )
 
 
-def current_run(run: Run, *, vintage: int | None = None) -> CurrentRun:
-    return CurrentRun(
-        document={**run.document, "run_id": "now"},
-        statistics=run.statistics,
-        model=SegmentModel(run.scaling, run.pca, run.centroids),
-        vintage=vintage,
+def compare(previous: Stored, run: Run, *, vintage: int | None = None) -> Comparison:
+    """Align a run with the previous one, label its rows by the previous model too, and compare the two."""
+    model = SegmentModel(run.scaling, run.pca, run.centroids)
+    aligned = align(
+        Predecessor(previous.entry, previous.model), model, series="s", vintage=vintage, next_number=CLUSTERS
+    )
+    listed = run.statistics.listed
+    assert listed is not None
+    before, numbers = aligned.previous_model, aligned.alignment.previous_numbers
+    if before is not None and numbers is not None:
+        seen = before.label(before.rescale(run.scaled, run.scaling)).labels
+        listed = replace(listed, previous_labels=np.array(numbers)[seen])
+    segments = [
+        {**segment, "label": aligned.alignment.numbers[segment["centroid"]]} for segment in run.document["segments"]
+    ]
+    current = CurrentRun(
+        document={**run.document, "run_id": "now", "segments": segments},  # type: ignore[typeddict-item]
+        statistics=replace(run.statistics, listed=listed),
+        model=model,
         has_ids=True,
-        scaled=[recordio.encode(run.scaled[start : start + 1000]) for start in range(0, len(run.scaled), 1000)],
+    )
+    return Comparison(
+        compare_runs(aligned.alignment, previous.results, current),
+        list(aligned.alignment.numbers),
     )
 
 
 def compare_tables(before: Run, now: Run, *, vintages: tuple[int | None, int | None] = (None, None)) -> Comparison:
-    return compare_runs(previous_run(before, vintage=vintages[0]), current_run(now, vintage=vintages[1]))
+    return compare(previous_run(before, vintage=vintages[0]), now, vintage=vintages[1])
 
 
 def later_vintage(table: pd.DataFrame, labels: pd.Series, *, moved: int = 60) -> tuple[pd.DataFrame, list[str]]:

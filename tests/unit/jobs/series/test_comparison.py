@@ -8,10 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.series.comparison import Comparison, PreviousRun, compare_runs
 from tests.census_run import Run
 from tests.reference import CENSUS_2015, CENSUS_2017, needs_census, needs_census_2017
-from tests.unit.jobs.series.series_runs import compare_tables, current_run, later_vintage, previous_run, run_of
+from tests.unit.jobs.series.series_runs import (
+    Comparison,
+    compare,
+    compare_tables,
+    later_vintage,
+    previous_run,
+    run_of,
+)
 
 
 @cache
@@ -108,9 +114,7 @@ class TestThe2017FileAfterThe2015File:
                 min(mover.margin_before, mover.margin_now) * min(mover.stability_before, mover.stability_now), abs=1e-5
             )
             for mover in movers
-            if mover.stability_before is not None and mover.stability_now is not None
         )
-        assert all(mover.stability_before is not None and mover.stability_now is not None for mover in movers)
         assert certainties == sorted(certainties, reverse=True)
         assert comparison.changes.agreement is not None
         assert comparison.changes.agreement.moved_places == len(by_place)
@@ -157,22 +161,38 @@ class TestAPredecessorThatCannotBeUsed:
             ({"segments": b"{}"}, "KeyError"),
             ({"scaler": b"not json"}, "JSONDecodeError"),
             ({"kmeans_artifact": b"broken"}, "ArtifactError"),
-            ({"labeled_counties": b"a,b\n1,2\n"}, "0 components"),
         ],
     )
-    def test_the_run_is_published_without_a_comparison_and_says_why(
-        self, damage: dict[str, bytes], reason: str
-    ) -> None:
-        comparison = compare_runs(replace(previous_run(run_2015()), **damage), current_run(run_2015()))  # type: ignore[arg-type]
+    def test_a_damaged_model_is_named_and_every_segment_is_new(self, damage: dict[str, bytes], reason: str) -> None:
+        previous = previous_run(run_2015())
+        comparison = compare(replace(previous, model=replace(previous.model, **damage)), run_2015())
         assert not comparison.changes.is_compared
         assert reason in (comparison.changes.reason or "")
         assert comparison.changes.previous_run_id == "before"
-        assert comparison.numbers.tolist() == list(range(8, 16))
+        assert comparison.numbers == list(range(8, 16))
+
+    @pytest.mark.parametrize(
+        ("damage", "reason"),
+        [
+            ({"segments": b"{}"}, "KeyError"),
+            ({"labeled_counties": b"a,b\n1,2\n"}, "no column State"),
+            ({"labeled_counties": b"\xff"}, "UnicodeDecodeError"),
+        ],
+    )
+    def test_damaged_results_are_named_and_the_segments_keep_their_numbers(
+        self, damage: dict[str, bytes], reason: str
+    ) -> None:
+        previous = previous_run(run_2015())
+        comparison = compare(replace(previous, results=replace(previous.results, **damage)), run_2015())
+        assert not comparison.changes.is_compared
+        assert reason in (comparison.changes.reason or "")
+        assert comparison.numbers == list(range(8))
 
     def test_artifacts_of_another_algorithm_are_refused(self) -> None:
         previous = previous_run(run_2015())
-        swapped: PreviousRun = replace(previous, kmeans_artifact=previous.pca_artifact)
-        assert "not a KMeans artifact" in (compare_runs(swapped, current_run(run_2015())).changes.reason or "")
+        swapped = replace(previous.model, kmeans_artifact=previous.model.pca_artifact)
+        changes = compare(replace(previous, model=swapped), run_2015()).changes
+        assert "not a KMeans artifact" in (changes.reason or "")
 
     def test_a_file_without_a_common_column_is_not_compared(self) -> None:
         table = run_2015().table

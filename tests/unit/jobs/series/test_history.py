@@ -4,25 +4,18 @@ import json
 
 import pytest
 
-from jobs.series.history import HistoryEntry, append, next_number, predecessor, read_history
+from jobs.series.history import HistoryEntry, SegmentEntry, append, predecessor, read_history, reserve
 
 
 def entry(run_id: str, *numbers: int) -> HistoryEntry:
-    segments = [{"label": i, "number": number, "name": "a", "size": 1} for i, number in enumerate(numbers)]
-    return HistoryEntry(
-        run_id=run_id,
-        vintage=None,
-        input="s3://in/a.csv",
-        rows=3,
-        models={},
-        segments=segments,  # type: ignore[typeddict-item]
-    )
+    segments = [SegmentEntry(number=number, name="a", size=1) for number in numbers]
+    return HistoryEntry(run_id=run_id, vintage=None, input="s3://in/a.csv", rows=3, models={}, segments=segments)
 
 
 def test_a_series_without_a_history_has_no_predecessor() -> None:
     history = read_history(None, "tracts")
     assert predecessor(history, "run") is None
-    assert next_number(history) == 0
+    assert history["next_number"] == 0
 
 
 def test_the_last_run_is_the_predecessor_and_numbers_of_all_runs_are_used() -> None:
@@ -30,7 +23,17 @@ def test_the_last_run_is_the_predecessor_and_numbers_of_all_runs_are_used() -> N
     found = predecessor(history, "three")
     assert found is not None
     assert found["run_id"] == "two"
-    assert next_number(history) == 10
+    assert history["next_number"] == 10
+
+
+def test_reserved_numbers_stay_used_when_a_run_is_added() -> None:
+    history = append(reserve(read_history(None, "tracts"), 12), entry("one", 3))
+    assert history["next_number"] == 12
+
+
+def test_a_history_that_understates_the_numbers_in_use_is_corrected() -> None:
+    history = append(read_history(None, "tracts"), entry("one", 4))
+    assert read_history(json.dumps({**history, "next_number": 1}).encode(), "tracts")["next_number"] == 5
 
 
 def test_a_run_that_is_published_again_stands_once_and_does_not_follow_itself() -> None:
