@@ -23,7 +23,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth bootstrap deploy \
-	destroy bench release stability audit docs format clean coverage mutants nightly rooms
+	destroy bench release stability audit docs site format clean coverage mutants nightly rooms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -174,10 +174,13 @@ audit: setup ## Known vulnerabilities and licences of all pins
 	@$(BIN)/pip-audit --strict --progress-spinner off -r constraints.txt --no-deps --disable-pip; python=$$?; \
 		npm audit && exit $$python
 
-docs: setup synth ## Write the documents that are generated
-	@$(BIN)/python -m infra.settings_docs
-	@$(BIN)/python -m infra.diagram
-	@$(BIN)/python -m tools.decisions
+docs: setup ## Write the documents that are generated
+	@$(BIN)/python -m tools.documents
+
+# Material prints a banner about MkDocs 2.0, which the pins in constraints.txt exclude.
+site: docs ## Build the documents as a site into site; a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html"
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build dist .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 _HEAD = f"""# Settings
 
-`python -m infra.settings_docs` writes this page from `infra/settings.py` and `contract/run_settings.py`.
+`make docs` writes this page from `infra/settings.py` and `contract/run_settings.py`.
 
 The object `{CONTEXT_KEY}` in `cdk.json` holds the settings that differ from these defaults. The command line
 overrides any of them:

@@ -3,6 +3,7 @@
 import json
 from typing import TypedDict
 
+from contract.errors import kind_of
 from contract.layout import RunLayout
 from contract.payloads import RecordFailureEvent, StateError
 from contract.run_settings import RunSettings
@@ -52,14 +53,15 @@ def describe_failure(event: RecordFailureEvent, error: StateError) -> Failure:
 
 def notify(failure: Failure, settings: RunSettings) -> Notification:
     """Compose the notification: what failed, what that means for the CSV, and what to do."""
+    kind = kind_of(failure["error"])
     files, results = RunLayout(failure["run_id"]), f"s3://{settings.results_bucket}/"
     if failure["error"] == "InvalidCensus":
         headline = f"{failure['input_uri']} was refused."
-        remedy = f"All problems are listed in {results}{files.problems}. Correct the file and upload it again."
+        details = f"All problems are listed in {results}{files.problems}."
     else:
         headline = f"The run of {failure['input_uri']} failed in {failure['phase']}."
-        remedy = (
-            f"Details are in {results}{files.failure}. Fix the cause and redrive the execution: "
+        details = (
+            f"Details are in {results}{files.failure}. To redrive the execution: "
             f"aws stepfunctions redrive-execution --execution-arn {failure['execution']}"
         )
     if failure["cleanup"] is None:
@@ -68,7 +70,7 @@ def notify(failure: Failure, settings: RunSettings) -> Notification:
         state = f"The file is unchanged, but cleaning up failed: {failure['cleanup']}. The janitor will try again."
     return Notification.of(
         f"Census run {failure['run_id']}: {failure['error']} in {failure['phase']}",
-        [headline, f"{failure['error']}: {failure['cause']}", "", state, remedy],
+        [headline, f"{failure['error']}: {failure['cause']}", "", kind.meaning, kind.remedy, "", state, details],
     )
 
 

@@ -1,30 +1,32 @@
 """What is generated into docs/ is up to date."""
 
 import re
+from pathlib import Path
 
 from contract.names import MAX_SHARD_BYTES
-from infra import diagram, settings_docs
+from infra import settings_docs
 from infra.functions import function_specs
 from infra.settings import Settings
 from jobs.sagemaker.recordio import frame_bytes
 from tests.infra.synthesis import ROOT, resources, template_of
 from tests.infra.test_permissions import actions
+from tools.documents.__main__ import DOCS
+from tools.documents.generated import documents
 
 WRITTEN = {"bench/last.json", "jobs/vendor"}
 """Files that commands write, and that are not committed."""
 
 
-def test_the_settings_page_describes_the_settings_as_they_are() -> None:
-    assert settings_docs.PAGE.read_text() == settings_docs.render(), "run python -m infra.settings_docs"
+def test_every_generated_document_is_up_to_date(assembly: Path) -> None:
+    expected = documents(assembly)
+    found = {name: (DOCS / name).read_text(encoding="utf-8") for name in expected if (DOCS / name).exists()}
+    assert [name for name, text in expected.items() if found.get(name) != text] == [], "run make docs"
+    assert {f"schemas/{path.name}" for path in (DOCS / "schemas").iterdir()} <= set(expected), "run make docs"
 
 
 def test_every_setting_says_what_it_does() -> None:
     rows = [line for line in settings_docs.render().splitlines() if line.startswith("| `")]
     assert all(len(row.split(" | ")[4]) > 20 for row in rows)
-
-
-def test_the_picture_of_the_flow_is_drawn_from_the_template_as_it_is() -> None:
-    assert diagram.PICTURE.read_text() == diagram.draw(template_of()), "run python -m infra.diagram"
 
 
 def test_the_documents_give_the_rows_per_shard_that_the_limit_allows() -> None:

@@ -1,10 +1,6 @@
-"""The list of decisions is complete."""
+"""The decisions' numbers."""
 
 from tools import decisions
-
-
-def test_the_list_of_decisions_is_up_to_date() -> None:
-    assert decisions.PAGE.read_text(encoding="utf-8") == decisions.render(), "run python -m tools.decisions"
 
 
 def test_every_decision_has_a_number_of_its_own() -> None:

@@ -39,6 +39,8 @@ def test_any_other_cause_is_kept_unchanged(cause: str) -> None:
 def test_the_notification_names_the_phase_and_the_command_that_resumes_the_run(settings: RunSettings) -> None:
     message = notify(failure(), settings).message
     assert "s3://in/incoming/census.csv failed in Pca" in message
+    assert "The training job failed; the cause is its FailureReason." in message
+    assert "Read the log of the job in `/aws/sagemaker/TrainingJobs`." in message
     assert "redrive-execution --execution-arn arn:e" in message
     assert "nothing was left running" in message
 
