@@ -12,13 +12,13 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.instance_types import Use, lack_of_types
 from contract.names import Metric
 from contract.run_settings import RunSettings
 from infra.algorithm_images import AlgorithmImages
 from infra.encryption import Encryption
 from infra.functions import Functions
 from infra.grants import Resources, grant_all
-from infra.instance_types import Use, not_offered
 from infra.janitor import Janitor
 from infra.monitoring import Monitoring, Notifications
 from infra.sagemaker_role import SageMakerRole
@@ -152,13 +152,10 @@ class CensusSegmentation(Construct):
         if self.settings.hosts_models:
             wanted["hosting"] = self.settings.hosting_instance_types
         for use, types in wanted.items() if region else ():
-            if missing := not_offered(types, str(region), use):
-                left = [name for name in types if name not in missing]
-                then = f"runs use {left[0]}" if left else "every run will fail"
+            if sentence := lack_of_types(types, str(region), use):
                 Annotations.of(self).add_warning_v2(
                     f"census-segmentation:{use}-types",
-                    f"{use}_instance_types: {region} does not offer {', '.join(missing)} for {use}, so {then}; see"
-                    " infra/instance_types.json",
+                    f"{use}_instance_types: {sentence}; see contract/instance_types.json",
                 )
 
     @property

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from contract.instance_types import has_local_storage
 from contract.names import STACK_TAG, TAG_PREFIX
 from contract.run_settings import Limits, RunParameters, setting
-from infra.instance_types import has_local_storage
 
 CONTEXT_KEY = "segmentation"
 HISTORY_EVENT_LIMIT = 25_000
@@ -109,7 +109,7 @@ class Settings(RunParameters):
     capacity_wait_seconds: Annotated[int, Limits(ge=60, le=604_800)] = setting(
         14_400,
         "How long each of the two models may wait for room under the account's quotas, in which case the run holds no"
-        " instance. This time is added to the time limit of the run.",
+        " instance. This time is added to the time limit of the run, once for each model.",
     )
 
     encryption: Literal["s3", "kms"] = setting(
@@ -264,6 +264,14 @@ class Settings(RunParameters):
         polls = int((waiting + 4 * (close + wide)) // self.poll_seconds)
         launches = 2 * self.capacity_wait_seconds // _SHORTEST_WAIT_FOR_ROOM
         return (polls + launches) * _EVENTS_PER_POLL + _EVENTS_BESIDE_WAITING
+
+    @property
+    def execution_timeout_seconds(self) -> int:
+        """The time limit of an execution: that of the run, and of both models' waits for room under quotas.
+
+        The last wait for room can begin just before `capacity_wait_seconds` have passed.
+        """
+        return self.run_timeout_seconds + 2 * (self.capacity_wait_seconds + LONGEST_WAIT_FOR_ROOM)
 
     @property
     def deployment_id(self) -> str:

@@ -79,7 +79,7 @@ class Workflow(Construct):
             state_machine_name=settings.deployment_id,
             definition_body=sfn.DefinitionBody.from_chainable(flow.definition),
             comment="From a census CSV to labeled counties",
-            timeout=Duration.seconds(settings.run_timeout_seconds + settings.capacity_wait_seconds),
+            timeout=Duration.seconds(settings.execution_timeout_seconds),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=logs, level=sfn.LogLevel.ALL, include_execution_data=False),
             # CDK's own grants would be wider than those of infra.grants.

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.instance_types import Use, lack_of_types, not_offered
 from contract.names import STACK_TAG
 from local.account import Account
 from local.synth import NODE_VERSION, node_version
@@ -19,6 +20,8 @@ Verdict = Literal["ok", "warning", "failed"]
 
 _PYTHON: Final = (3, 11)
 _QUALIFIER: Final = re.compile(r"^/cdk-bootstrap/([^/]+)/version$")
+_QUOTAS: Final[Mapping[Use, str]] = {"training": "training job usage", "hosting": "endpoint usage"}
+"""The end of the names of Service Quotas' quotas of instances."""
 _MISSING: Final = re.compile(r"NotFound|NonExistent|DoesNotExist|NoSuch|^404$")
 
 
@@ -123,27 +126,54 @@ def _bootstrap(account: Account, template: Template) -> Iterator[Row]:
         yield Row("bootstrap", "ok", f"version {version}")
 
 
+def _types(account: Account, template: Template) -> Iterator[Row]:
+    """Check that the region offers the instance types, by the same list as the warning on synth."""
+    remedy = "list another instance type in the setting"
+    for use, types in _wanted_types(template).items():
+        subject, sentence = f"{use}_instance_types", lack_of_types(types, account.region, use)
+        if not sentence:
+            yield Row(subject, "ok", f"{account.region} is not known to lack {', '.join(types)}")
+        elif not _offered(types, account, use):
+            yield Row(subject, "failed", sentence, remedy)
+        else:
+            yield Row(subject, "warning", sentence, f"{remedy}, or leave it")
+
+
 def _quotas(account: Account, template: Template) -> Iterator[Row]:
     settings = template.run_settings
     pages = account.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
     values = {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}
-    training = [(name, "training job usage") for name in settings.training_instance_types]
-    yield from _quota_rows(training, values, _training_use(account), settings.training_instance_count)
+    needed = {"training": settings.training_instance_count, "hosting": settings.hosting_instance_count}
+    used = {"training": _training_use, "hosting": _hosting_use}
+    for use, types in _wanted_types(template).items():
+        offered = _offered(types, account, use)
+        yield from _quota_rows(offered, _QUOTAS[use], values, used[use](account), needed[use])
+
+
+def _wanted_types(template: Template) -> dict[Use, list[str]]:
+    settings = template.run_settings
+    wanted: dict[Use, list[str]] = {"training": settings.training_instance_types}
     if settings.hosts_models:
-        hosting = [(name, "endpoint usage") for name in settings.hosting_instance_types]
-        yield from _quota_rows(hosting, values, _hosting_use(account), settings.hosting_instance_count)
+        wanted["hosting"] = settings.hosting_instance_types
+    return wanted
+
+
+def _offered(types: list[str], account: Account, use: Use) -> list[str]:
+    missing = not_offered(types, account.region, use)
+    return [name for name in types if name not in missing]
 
 
 def _quota_rows(
-    wanted: list[tuple[str, str]], values: Mapping[str, float], used: Mapping[str, int], needed: int
+    types: list[str], usage: str, values: Mapping[str, float], used: Mapping[str, int], needed: int
 ) -> Iterator[Row]:
     """Return a row per instance type; a type that cannot be used is a failure only if no type of the list can."""
-    free = {name: values.get(f"{name} for {usage}", -1) - used[name] for name, usage in wanted}
-    unusable: Verdict = "warning" if max(free.values()) >= needed else "failed"
-    for name, usage in wanted:
+    free = {name: values.get(f"{name} for {usage}", -1) - used[name] for name in types}
+    unusable: Verdict = "warning" if max(free.values(), default=0) >= needed else "failed"
+    for name in types:
         subject, quota = f"{name} for {usage}", values.get(f"{name} for {usage}")
         if quota is None:
-            yield Row(subject, unusable, "not offered in this region", "list another instance type in the settings")
+            finding = "the account has no such quota in this region"
+            yield Row(subject, unusable, finding, "list another instance type in the settings")
         elif free[name] < needed:
             finding = f"quota {quota:.0f}, in use {used[name]}, needed {needed}"
             yield Row(subject, unusable, finding, f"request an increase of the quota {subject!r} in Service Quotas")
@@ -213,12 +243,16 @@ def _collisions(account: Account, template: Template) -> Iterator[Row]:
         yield Row("stack", "failed" if broken else "ok", f"{template.name} exists and is {status}", remedy)
         return
     yield Row("stack", "ok", f"{template.name} does not exist yet")
-    taken = [name for name, look in _names(account, template) if _exists(look)]
-    if taken:
+    if taken := taken_names(account, template):
         remedy = "delete or rename them, or choose another `stage` or `name`"
         yield Row("names", "failed", f"taken: {', '.join(taken)}", remedy)
     else:
         yield Row("names", "ok", "free")
+
+
+def taken_names(account: Account, template: Template) -> list[str]:
+    """Return the functions, log groups, queues and so on that exist and have a name of the template's."""
+    return [name for name, look in _names(account, template) if _exists(look)]
 
 
 def _names(account: Account, template: Template) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -290,6 +324,7 @@ _CHECKS: Final[Mapping[str, Callable[[Account, Template], Iterable[Row]]]] = {
     "account and region": _account_and_region,
     "images": _images,
     "bootstrap": _bootstrap,
+    "instance types": _types,
     "quotas": _quotas,
     "permissions": _permissions,
     "names": _collisions,

@@ -1,4 +1,4 @@
-"""Write infra/instance_types.json: the families of SageMaker's instance types that each region offers.
+"""Write contract/instance_types.json: the families of SageMaker's instance types that each region offers.
 
 The source is cfn-lint's data, which its authors generate from AWS's price lists: ``python -m tools.instance_types``.
 """
@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "infra" / "instance_types.json"
+TARGET = Path(__file__).parents[1] / "contract" / "instance_types.json"
 
 # The price lists do not list instance types for training separately, so the types for processing are used.
 _SCHEMAS = {"hosting": "aws_sagemaker_hosting", "training": "aws_sagemaker_processing"}

@@ -7,8 +7,8 @@ import botocore.session
 import pytest
 from aws_cdk.assertions import Annotations, Match
 
+from contract.instance_types import LOCAL_STORAGE_FAMILIES, family_of, has_local_storage, not_offered
 from embedded_aws.sagemaker.request import LOCAL_STORAGE_FAMILIES as REHEARSED
-from infra.instance_types import LOCAL_STORAGE_FAMILIES, family_of, has_local_storage, not_offered
 from infra.settings import Settings
 from tests.infra.synthesis import ROOT, new_stack
 from tools.instance_types import TARGET, as_text, instance_families

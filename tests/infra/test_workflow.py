@@ -11,6 +11,7 @@ from jsonata.jsonata import Jsonata
 
 from infra.definition import all_states, machines, state_machine_definition, successors
 from infra.flow import PHASES
+from infra.settings import Settings
 from tests.infra.synthesis import KMS, ROOT, resources, template_of
 
 
@@ -116,11 +117,25 @@ def test_the_validator_refuses_a_state_that_leads_nowhere(default: dict[str, Any
     assert checked.returncode != 0
 
 
-def test_the_machine_is_named_like_the_stack_and_has_a_time_limit(default: dict[str, Any]) -> None:
+def test_the_machine_is_named_like_the_stack() -> None:
     (machine,) = resources(template_of(), "AWS::StepFunctions::StateMachine").values()
     assert machine["Properties"]["StateMachineName"] == "census-segmentation"
-    # Of the run itself, and of its waits for room.
-    assert default["TimeoutSeconds"] == 14_400 + 14_400
+
+
+@pytest.mark.parametrize("settings", [{}, {"capacity_wait_seconds": 3_600}, {"inference": "function"}])
+def test_the_time_limit_includes_the_longest_waits_for_room_of_both_models(settings: dict[str, Any]) -> None:
+    """A model may begin a wait of five minutes just before its waits reach their limit."""
+    definition = state_machine_definition(template_of(**settings))
+    limits = {
+        stage: choice["NumericLessThan"]
+        for name, state in all_states(definition).items()
+        for stage in ("Pca", "KMeans")
+        for choice in state.get("Choices", [])
+        if name.startswith(f"MayWaitFor{stage}")
+    }
+    assert limits == dict.fromkeys(("Pca", "KMeans"), Settings(**settings).capacity_wait_seconds)
+    longest = sum(limit + 300 for limit in limits.values())
+    assert definition["TimeoutSeconds"] == Settings(**settings).run_timeout_seconds + longest
 
 
 def test_every_state_can_be_reached(definition: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """``preflight``: what it says about an account that is ready, and about one that is broken."""
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -52,6 +53,14 @@ def allow(actions: str, resource: str = "*") -> dict[str, Any]:
     return {"Effect": "Allow", "Action": actions, "Resource": resource}
 
 
+def with_settings(template: Template, **changes: Any) -> Template:
+    """Return a template of one function with changed settings."""
+    (function,) = [each for each in template.resources.values() if each["Type"] == "AWS::Lambda::Function"][:1]
+    given = json.dumps(replace(template.run_settings, **changes).as_dict())
+    properties = function["Properties"] | {"Environment": {"Variables": {"RUN_SETTINGS": given}}}
+    return replace(template, resources={"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}})
+
+
 def row(rows: list[Row], subject: str) -> Row:
     (found,) = [each for each in rows if each.subject == subject]
     return found
@@ -79,7 +88,7 @@ def test_an_account_without_bootstrap_quota_and_instance_type_fails_with_a_remed
     assert hosting.finding == "quota 0, in use 0, needed 1"
     assert "Service Quotas" in hosting.remedy
     training = row(rows, "ml.c4.xlarge for training job usage")
-    assert training.finding == "not offered in this region"
+    assert training.finding == "the account has no such quota in this region"
     others = {"ml.t2.medium for endpoint usage", "ml.c4.xlarge for training job usage"}
     usable = len(template.run_settings.hosting_instance_types) > 1
     assert {row(rows, name).verdict for name in others} == {"warning" if usable else "failed"}
@@ -131,18 +140,101 @@ def test_names_that_are_taken_are_listed(broken: Cloud, template: Template) -> N
 
 def test_an_existing_bucket_must_be_versioned_and_send_events(broken: Cloud, template: Template) -> None:
     broken.client("s3").create_bucket(Bucket="their-incoming")
-    (function,) = [each for each in template.resources.values() if each["Type"] == "AWS::Lambda::Function"][:1]
-    given = json.dumps(replace(template.run_settings, incoming_bucket="their-incoming").as_dict())
-    properties = function["Properties"] | {"Environment": {"Variables": {"RUN_SETTINGS": given}}}
-    theirs = replace(template, resources={"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}})
+    theirs = with_settings(template, incoming_bucket="their-incoming")
     rows = [each for each in preflight.check(Account.embedded(broken), theirs) if each.subject.startswith("bucket")]
     assert [each.finding for each in rows] == ["is not versioned", "sends no events to EventBridge"]
 
 
-def test_the_command_prints_the_table_and_its_exit_code_says_whether_to_deploy() -> None:
-    command = [sys.executable, "-m", "local", "preflight", "--embedded", "--json", "-c", "segmentation.clusters=1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    found = {each["subject"]: each for each in json.loads(done.stdout.partition("]\n")[0] + "]")}
-    assert found["settings"]["verdict"] == "failed"
-    assert "segmentation.clusters" in found["settings"]["finding"]
+def test_types_that_the_region_does_not_offer_are_a_warning_unless_none_is_left(
+    tmp_path: Path, template: Template
+) -> None:
+    with Cloud.start(tmp_path, region="eu-north-1") as cloud:
+        rows = list(preflight.check(Account.embedded(cloud), template))
+        only = with_settings(template, hosting_instance_types=["ml.t2.medium"])
+        failing = list(preflight.check(Account.embedded(cloud), only))
+    found = row(rows, "hosting_instance_types")
+    assert found.verdict == "warning"
+    assert found.finding == "eu-north-1 does not offer ml.t2.medium for hosting, so runs use ml.m5.large"
+    assert not [each for each in rows if each.subject.startswith("ml.t2.medium")]
+    assert row(failing, "hosting_instance_types").verdict == "failed"
+    assert row(failing, "hosting_instance_types").remedy == "list another instance type in the setting"
+
+
+def command(*options: str, **variables: str) -> tuple[int, dict[str, list[Row]]]:
+    """Run the command, and return its exit code and the rows by subject."""
+    line = [sys.executable, "-m", "local", "preflight", "--json", *options]
+    done = subprocess.run(line, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False)
+    rows: dict[str, list[Row]] = {}
+    for each in json.loads(done.stdout)["checks"]:
+        rows.setdefault(each["subject"], []).append(Row(**each))
+    return done.returncode, rows
+
+
+def test_the_command_refuses_an_invalid_setting() -> None:
+    code, rows = command("--embedded", "-c", "segmentation.clusters=1")
+    assert code == 1
+    assert rows["settings"][0].verdict == "failed"
+    assert "segmentation.clusters" in rows["settings"][0].finding
+
+
+def test_the_command_ends_with_0_for_an_account_that_is_ready() -> None:
+    code, rows = command("--embedded")
+    assert code == 0
+    assert {each.verdict for found in rows.values() for each in found} <= {"ok", "warning"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "option", "subject", "finding", "remedy"),
+    [
+        pytest.param(
+            "no quota",
+            'segmentation.hosting_instance_types=["ml.t2.medium"]',
+            "ml.t2.medium for endpoint usage",
+            "quota 0, in use 0, needed 1",
+            "request an increase of the quota 'ml.t2.medium for endpoint usage' in Service Quotas",
+            id="no quota",
+        ),
+        pytest.param(
+            "no bootstrap",
+            "segmentation.bootstrap_qualifier=missing",
+            "bootstrap",
+            "there is no /cdk-bootstrap/missing/version",
+            "run: npx cdk bootstrap aws://000000000000/us-east-1 --qualifier missing",
+            id="no bootstrap",
+        ),
+        pytest.param(
+            "wrong region",
+            "segmentation.region=eu-central-1",
+            "region",
+            "us-east-1, but the setting `region` is eu-central-1",
+            "use --region eu-central-1, or correct the setting",
+            id="wrong region",
+        ),
+        pytest.param(
+            "missing permission",
+            "segmentation.stage=dev",
+            "permissions",
+            "may not assume cdk-hnb659fds-deploy-role-000000000000-us-east-1: implicitDeny",
+            "allow sts:AssumeRole on arn:aws:iam::000000000000:role/cdk-hnb659fds-deploy-role-000000000000-us-east-1",
+            id="missing permission",
+        ),
+    ],
+)
+def test_the_command_ends_with_1_and_a_remedy_for_a_broken_account(  # noqa: PLR0917 - pytest passes them by name
+    tmp_path: Path, cause: str, option: str, subject: str, finding: str, remedy: str
+) -> None:
+    """The account has only the one defect; the command uses it as it uses a real account."""
+    faults = ["Endpoint:quota=ml.t2.medium/0"] if cause == "no quota" else []
+    with Cloud.start(tmp_path, faults=faults) as cloud:
+        bootstrap(cloud)
+        variables = cloud.environment()
+        if cause == "missing permission":
+            reads = ("ssm:GetParameter", "servicequotas:List*", "sagemaker:List*", "iam:SimulatePrincipalPolicy")
+            keys = user(cloud, *map(allow, reads)).session.get_credentials()
+            assert keys
+            variables |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+        code, rows = command("-c", option, **variables)
+    assert code == 1
+    failed = [each for found in rows.values() for each in found if each.verdict == "failed"]
+    assert {each.subject for each in failed} == {subject}
+    assert (failed[0].finding, failed[0].remedy) == (finding, remedy)

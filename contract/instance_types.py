@@ -1,4 +1,4 @@
-"""Facts about SageMaker's instance types that are known on synth: their regions, and which have local storage."""
+"""Facts about SageMaker's instance types, known before deployment: their regions, and which have local storage."""
 
 import json
 from pathlib import Path
@@ -40,3 +40,12 @@ def not_offered(instance_types: list[str], region: str, use: Use) -> list[str]:
     if region not in listed:
         return []
     return [name for name in instance_types if family_of(name) in known - set(listed[region])]
+
+
+def lack_of_types(instance_types: list[str], region: str, use: Use) -> str:
+    """Return a sentence on the instance types that a region does not offer; empty if it offers all that are known."""
+    if not (missing := not_offered(instance_types, region, use)):
+        return ""
+    left = [name for name in instance_types if name not in missing]
+    then = f"runs use {left[0]}" if left else "every run will fail"
+    return f"{region} does not offer {', '.join(missing)} for {use}, so {then}"
