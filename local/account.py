@@ -23,10 +23,13 @@ class Account:
         Has the credentials and the region.
     options
         Options of every client, by which clients reach the embedded AWS.
+    variables
+        Environment variables with which other programs use the account.
     """
 
     session: "boto3.Session"
     options: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -47,12 +50,16 @@ class Account:
             raise UserError(f"{error}; list the profiles with: aws configure list-profiles") from error
         if session.region_name is None:
             raise UserError("no region is set; give one with --region, or set AWS_REGION")
-        return cls(session)
+        variables = {"AWS_REGION": session.region_name}
+        if profile:
+            variables["AWS_PROFILE"] = profile
+        return cls(session, variables=variables)
 
     @classmethod
     def embedded(cls, cloud: "Cloud") -> "Account":
         """Return the account of an embedded AWS, with the administrator's credentials."""
-        return cls(cloud.session, {"endpoint_url": cloud.endpoint_url, "verify": str(cloud.ca_bundle)})
+        options = {"endpoint_url": cloud.endpoint_url, "verify": str(cloud.ca_bundle)}
+        return cls(cloud.session, options, cloud.environment())
 
     @property
     def region(self) -> str:
@@ -80,6 +87,15 @@ class Account:
                 return None
             raise
         return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
+
+    @staticmethod
+    def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+        """Return the outputs of a stack that :meth:`stack` described."""
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def resource(self, service: str) -> Any:
+        """Return boto3's resource of a service, which has loops over pages and batches that a client does not have."""
+        return self.session.resource(service, **self.options)  # type: ignore[call-overload]
 
     def client(self, service: str) -> Any:
         """Return a client of a service."""

@@ -1,31 +1,24 @@
 """Runs the commands that work in an AWS account, after synthesizing the stack."""
 
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.table import Table
-from rich.text import Text
 
-from local import preflight, terminal
+from local import cdk, preflight, show, terminal
 from local.account import Account
 from local.destroy import destroy
 from local.errors import UserError
 from local.preflight import Row
 from local.program import PROGRAM
-from local.session import UP, Options, embedded_account
+from local.session import UP, Options, account_of
 from local.stack import OUTPUTS, Stack
-from local.synth import ROOT, SynthError, synth
+from local.synth import SynthError, synth
 from local.template import Template
-
-_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def run_preflight(
@@ -52,15 +45,16 @@ def run_preflight(
     """
     rows = list(preflight.tools())
     if not any(row.verdict == "failed" for row in rows):
-        with _account(profile, region, embedded) as account, tempfile.TemporaryDirectory(prefix="census-") as folder:
+        with account_of(profile, region, embedded) as account, tempfile.TemporaryDirectory(prefix="census-") as folder:
             rows += _rows(account, Path(folder), context)
-    if as_json:
-        terminal.print_line(json.dumps([row.as_dict() for row in rows], indent=1))
-    else:
-        terminal.console().print(_table(rows))
+    document = {"checks": [row.as_dict() for row in rows]}
     failed = [row.subject for row in rows if row.verdict == "failed"]
+    if not as_json:
+        terminal.console().print(show.verdicts(rows))
     if failed:
-        raise UserError(f"not ready to deploy: {', '.join(dict.fromkeys(failed))}")
+        raise UserError(f"not ready to deploy: {', '.join(dict.fromkeys(failed))}", document=document)
+    if as_json:
+        terminal.print_line(json.dumps(document, indent=1))
 
 
 def run_destroy(
@@ -90,45 +84,31 @@ def run_destroy(
     UserError
         As for :func:`local.destroy.destroy`; or if a setting is invalid, or a request to AWS fails.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix="census-") as folder:
-            template = Template.read(synth(Path(folder), context))
-    except SynthError as error:
-        raise UserError(str(error)) from error
-    if embedded:
-        if (up := Stack.find(UP)) is None:
-            raise UserError(f"the embedded AWS is not running; start it with: {PROGRAM} up")
-        account, delete = Account.embedded(up.cloud), partial(_delete_embedded, up, template.name)
-    else:
-        account = Account.of_profile(profile, region or template.region)
-        delete = partial(_delete_with_cdk, account.region, profile, context, force=force)
-    try:
-        existed = destroy(account, template, delete, stop=stop, report=terminal.print_line)
-    except (ClientError, BotoCoreError) as error:
-        raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error
+    with tempfile.TemporaryDirectory(prefix="census-") as folder:
+        try:
+            assembly = synth(Path(folder), context)
+        except SynthError as error:
+            raise UserError(str(error)) from error
+        template = Template.read(assembly)
+        account = _account_of_up() if embedded else Account.of_profile(profile, region or template.region)
+        delete = cdk.delete if force or embedded else cdk.delete_if_confirmed
+        try:
+            existed = destroy(
+                account, template, partial(delete, account, assembly), stop=stop, report=terminal.print_line
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error
     if not existed:
         terminal.print_line(f"There is no stack {template.name} in {account.region}.")
+    elif embedded:
+        (UP / OUTPUTS).unlink()
+        terminal.print_line(f"The embedded AWS keeps running without the stack; stop it with: {PROGRAM} down")
 
 
-def _delete_embedded(up: Stack, name: str) -> None:
-    from embedded_aws.cloud.deploy import DeployError  # noqa: PLC0415 - not needed for an account
-    from embedded_aws.cloud.deploy import destroy as delete_stack  # noqa: PLC0415
-
-    try:
-        delete_stack(up.cloud, name)
-    except DeployError as error:
-        raise UserError(str(error)) from error
-    (UP / OUTPUTS).unlink()
-    terminal.print_line(f"The embedded AWS keeps running without the stack; stop it with: {PROGRAM} down")
-
-
-def _delete_with_cdk(region: str, profile: str | None, context: Mapping[str, str], *, force: bool) -> None:
-    command = ["npx", "cdk", "destroy", *(["--force"] if force else []), *(["--profile", profile] if profile else [])]
-    for key, value in context.items():
-        command += ["-c", f"{key}={value}"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"AWS_REGION": region}, check=False)
-    if done.returncode:
-        raise UserError(f"npx cdk destroy ended with exit code {done.returncode}; its reason is above")
+def _account_of_up() -> Account:
+    if (up := Stack.find(UP)) is None:
+        raise UserError(f"the embedded AWS is not running; start it with: {PROGRAM} up")
+    return up.account
 
 
 def _rows(account: Account, folder: Path, context: Mapping[str, Any]) -> Iterator[Row]:
@@ -139,20 +119,3 @@ def _rows(account: Account, folder: Path, context: Mapping[str, Any]) -> Iterato
         return
     yield Row("settings", "ok", f"synthesizes {template.name}")
     yield from preflight.check(account, template)
-
-
-@contextmanager
-def _account(profile: str | None, region: str | None, embedded: Options | None) -> Iterator[Account]:
-    if embedded is None:
-        yield Account.of_profile(profile, region)
-    else:
-        with embedded_account(embedded) as account:
-            yield account
-
-
-def _table(rows: list[Row]) -> Table:
-    table = Table("check", "verdict", "found", "remedy", box=None, pad_edge=False)
-    for row in rows:
-        style = _STYLES[row.verdict]
-        table.add_row(row.subject, Text(row.verdict, style), row.finding, row.remedy)
-    return table

@@ -319,6 +319,44 @@ def preflight(  # noqa: PLR0917 - typer passes arguments by name
 
 
 @app.command()
+def smoke(  # noqa: PLR0917 - typer passes arguments by name
+    out: Annotated[Path, typer.Option(help="The folder for the evidence.")] = Path("evidence"),
+    clean_up: Annotated[
+        bool, typer.Option("--clean-up", help="Only delete what a smoke test that was killed has left.")
+    ] = False,
+    profile: Profile = None,
+    region: Region = None,
+    context: Context = None,
+    embedded: Embedded = False,
+    fault: Faults = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a copy of the stack in an AWS account with one run, and delete the copy.
+
+    Rehearses the synthetic census in an embedded AWS, deploys a copy of the stack called `census-seg-smoke` into the
+    account, runs the same census, and compares the results. What AWS answered is written to `evidence/<date>.json`,
+    and differences from the embedded AWS are printed. Ctrl-C deletes the copy, too.
+
+    The run costs what docs/cost.md says and takes about half an hour.
+
+    **Examples**
+
+    `python -m local smoke --profile team --region eu-central-1`
+
+    `python -m local smoke --embedded`
+    """
+    from local.session import Options
+    from local.smoke import run_clean_up, run_smoke
+
+    with _reporting_errors(as_json=as_json):
+        if clean_up:
+            run_clean_up(profile, region, _context(context))
+            return
+        options = Options(faults=tuple(fault or ())) if embedded else None
+        run_smoke(profile, region, _context(context), embedded=options, out=out, as_json=as_json)
+
+
+@app.command()
 def destroy(  # noqa: PLR0917 - typer passes arguments by name
     stop: Annotated[bool, typer.Option("--stop", help="Stop the runs that are in progress.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Do not ask for confirmation.")] = False,

@@ -80,7 +80,7 @@ def destroy(
         return False
     if stack.get("EnableTerminationProtection"):
         raise UserError(f"{template.name} has termination protection; set `termination_protection` to false and deploy")
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    outputs = account.outputs(stack)
     if "StateMachineArn" not in outputs:
         raise UserError(f"{template.name} is {stack['StackStatus']}, without a janitor to call: {_BY_HAND}")
     deployment = _Deployment(account, template.run_settings.deployment_id, outputs["StateMachineArn"])

@@ -76,7 +76,9 @@ class Follower:
             execution.get("cause", ""),
         )
 
-    def watch(self, seen: Callable[[Snapshot], None], *, appear_within: float = 60.0) -> Snapshot:
+    def watch(
+        self, seen: Callable[[Snapshot], None], *, appear_within: float = 60.0, every: float = POLL_SECONDS
+    ) -> Snapshot:
         """Look repeatedly until the execution ends.
 
         Parameters
@@ -85,6 +87,8 @@ class Follower:
             Called with every snapshot.
         appear_within
             Seconds to wait for the execution to begin.
+        every
+            Seconds between two looks.
 
         Raises
         ------
@@ -99,7 +103,7 @@ class Follower:
                     return snapshot
             elif time.monotonic() > deadline:
                 raise TimeoutError(f"no run began within {appear_within:.0f} s of the upload")
-            time.sleep(POLL_SECONDS)
+            time.sleep(every)
 
     def _new_events(self) -> list[Mapping[str, Any]]:
         """Read the history backwards up to the last event seen, and return it forwards."""

@@ -129,6 +129,12 @@ def fetch(s3: Any, bucket: str, run_id: str, directory: Path) -> RunFiles:
     return RunFiles(directory)
 
 
+def written(s3: Any, bucket: str, run_id: str) -> frozenset[str]:
+    """Return the names of all files of a run, relative to its folder in the results bucket."""
+    root = layout.RunLayout(run_id).root
+    return frozenset(key.removeprefix(root) for key in _sizes(s3, bucket, root))
+
+
 def _sizes(s3: Any, bucket: str, prefix: str, delimiter: str = "") -> dict[str, int]:
     """Return the sizes in bytes of the objects under a prefix, by key."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)

@@ -143,8 +143,24 @@ def embedded_account(options: Options) -> Iterator[Account]:
         except CloudError as error:
             raise UserError(_in_terms_of_options(str(error), home)) from error
         cleanup.callback(cloud.stop)
-        bootstrap(cloud)
+        bootstrap(cloud, buckets=[f"cdk-hnb659fds-assets-{cloud.account}-{cloud.region}"])
         yield Account.embedded(cloud)
+
+
+@contextmanager
+def account_of(profile: str | None, region: str | None, embedded: Options | None) -> Iterator[Account]:
+    """Provide the account of a profile, or of an embedded AWS with these options, for the duration of a block.
+
+    Raises
+    ------
+    UserError
+        As for :meth:`Account.of_profile` or :func:`embedded_account`.
+    """
+    if embedded is None:
+        yield Account.of_profile(profile, region)
+    else:
+        with embedded_account(embedded) as account:
+            yield account
 
 
 def _in_terms_of_options(message: str, home: Path) -> str:

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from jobs.census.scaler import DroppedRegion
     from jobs.segments.document import SegmentsDocument
     from jobs.segments.explain import CountyComparison, Explanation
+    from local.preflight import Row
 
 __all__ = [
     "RenderableType", "changes", "comparison", "explanation", "paths", "print_notes", "run_table", "segment_table",
-    "step_table", "timing", "warnings",
+    "step_table", "timing", "verdicts", "warnings",
 ]  # fmt: skip
 
 _DROPPED_SHOWN: Final = 5
 _MOVERS: Final = 10
+_VERDICTS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
 _CAUSES: Final = {"place": "the place", "model": "the model", None: "not known"}
 
 
@@ -205,3 +207,11 @@ def timing(seconds: Mapping[str, float]) -> str:
     """Return the time that each part took, in one line."""
     parts = " · ".join(f"{name} {value:.1f} s" for name, value in seconds.items() if name != "total")
     return f"{seconds['total']:.1f} s in total: {parts}"
+
+
+def verdicts(rows: Iterable["Row"]) -> RenderableType:
+    """Return the rows of checks as a table."""
+    table = Table("check", "verdict", "found", "remedy", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row.subject, Text(row.verdict, _VERDICTS[row.verdict]), row.finding, row.remedy)
+    return table

@@ -1,12 +1,13 @@
-"""Accesses a stack that is deployed in an embedded AWS."""
+"""Accesses a stack that is deployed in an account, which may be an embedded AWS."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contract import layout
+from local.account import Account
 from local.errors import UserError
 from local.program import PROGRAM
 
@@ -18,54 +19,34 @@ OUTPUTS: Final = "outputs.json"
 
 
 @dataclass(frozen=True)
-class Stack:
-    """The stack, deployed in an embedded AWS."""
+class Deployed:
+    """The stack, deployed in an account."""
 
-    cloud: "Cloud"
+    account: Account
     incoming_bucket: str
     results_bucket: str
     state_machine_arn: str
     queue_url: str
-    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
+    def in_account(cls, account: Account, outputs: Mapping[str, str]) -> "Deployed":
         """Return the stack that has these CloudFormation outputs."""
         return cls(
-            cloud,
+            account,
             outputs["IncomingBucket"],
             outputs["ResultsBucket"],
             outputs["StateMachineArn"],
             outputs["QueueUrl"],
         )
 
-    @classmethod
-    def find(cls, directory: Path) -> "Stack | None":
-        """Return the stack that `up` deployed, or ``None`` if its embedded AWS does not run.
-
-        Raises
-        ------
-        UserError
-            If the embedded AWS runs but does not respond.
-        """
-        from embedded_aws.cloud.instance import Cloud, CloudError  # noqa: PLC0415
-
-        try:
-            cloud = Cloud.find(directory)
-        except CloudError as error:
-            raise UserError(f"{error}; end it with: {PROGRAM} down") from error
-        if cloud is None:
-            return None
-        try:
-            return cls.of_outputs(cloud, json.loads((directory / OUTPUTS).read_text()))
-        except (OSError, ValueError, KeyError):
-            return None
+    @property
+    def deployment_id(self) -> str:
+        """The prefix of the name of every SageMaker resource; the state machine has it as its name."""
+        return self.state_machine_arn.rpartition(":")[2]
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client with the administrator's credentials; making one takes a tenth of a second."""
-        if service not in self._clients:
-            self._clients[service] = self.cloud.client(service)
-        return self._clients[service]
+        """Return a boto3 client of a service; making one takes a tenth of a second."""
+        return self.account.client(service)
 
     def execution_arn(self, run_id: str) -> str:
         """Return the ARN of a run's execution."""
@@ -101,18 +82,57 @@ class Stack:
 
     def leftovers(self) -> list[str]:
         """List the endpoints, endpoint configs and models that exist, and the training jobs that still run."""
-        sagemaker = self.client("sagemaker")
-        leftovers = [
-            f"{kind} {item[f'{name}Name']}"
-            for kind, name, operation, listed in (
-                ("endpoint", "Endpoint", "list_endpoints", "Endpoints"),
-                ("endpoint config", "EndpointConfig", "list_endpoint_configs", "EndpointConfigs"),
-                ("model", "Model", "list_models", "Models"),
-            )
-            for page in sagemaker.get_paginator(operation).paginate()
-            for item in page[listed]
-        ]
-        for status in ("InProgress", "Stopping"):
-            for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals=status):
-                leftovers += [f"training job {job['TrainingJobName']}" for job in page["TrainingJobSummaries"]]
-        return leftovers
+        return sagemaker_leftovers(self.account, self.deployment_id)
+
+
+@dataclass(frozen=True)
+class Stack(Deployed):
+    """The stack, deployed in an embedded AWS."""
+
+    cloud: "Cloud"
+
+    @classmethod
+    def of_outputs(cls, cloud: "Cloud", outputs: Mapping[str, str]) -> "Stack":
+        """Return the stack that has these CloudFormation outputs."""
+        return cls(**vars(Deployed.in_account(Account.embedded(cloud), outputs)), cloud=cloud)
+
+    @classmethod
+    def find(cls, directory: Path) -> "Stack | None":
+        """Return the stack that `up` deployed, or ``None`` if its embedded AWS does not run.
+
+        Raises
+        ------
+        UserError
+            If the embedded AWS runs but does not respond.
+        """
+        from embedded_aws.cloud.instance import Cloud, CloudError  # noqa: PLC0415
+
+        try:
+            cloud = Cloud.find(directory)
+        except CloudError as error:
+            raise UserError(f"{error}; end it with: {PROGRAM} down") from error
+        if cloud is None:
+            return None
+        try:
+            return cls.of_outputs(cloud, json.loads((directory / OUTPUTS).read_text()))
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def sagemaker_leftovers(account: Account, deployment_id: str) -> list[str]:
+    """List a deployment's endpoints, endpoint configs and models, and its training jobs that still run."""
+    sagemaker, named = account.client("sagemaker"), {"NameContains": f"{deployment_id}-"}
+    leftovers = [
+        f"{kind} {item[f'{name}Name']}"
+        for kind, name, operation, listed in (
+            ("endpoint", "Endpoint", "list_endpoints", "Endpoints"),
+            ("endpoint config", "EndpointConfig", "list_endpoint_configs", "EndpointConfigs"),
+            ("model", "Model", "list_models", "Models"),
+        )
+        for page in sagemaker.get_paginator(operation).paginate(**named)
+        for item in page[listed]
+    ]
+    for status in ("InProgress", "Stopping"):
+        for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals=status, **named):
+            leftovers += [f"training job {job['TrainingJobName']}" for job in page["TrainingJobSummaries"]]
+    return leftovers

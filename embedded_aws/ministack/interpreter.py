@@ -376,6 +376,7 @@ class MapRun:
                 counts[kind] += step
 
 
+_INTEGRATION = "arn:aws:states:::"
 _events_lock = threading.Lock()
 
 
@@ -390,11 +391,23 @@ def add_event(execution: dict[str, Any], kind: str, details: dict[str, Any] | No
         # The previous event is the last one of the same branch, not necessarily the last one in the history.
         previous = (scope.last_event if scope is not None else 0) or number - 1
         event = {"timestamp": sfn.now_iso(), "type": kind, "id": number, "previousEventId": previous}
-        event.update(details or {})
+        event.update({name: _with_integration(each) for name, each in (details or {}).items()})
         events.append(event)
         if scope is not None:
             scope.last_event = number
     return event
+
+
+def _with_integration(details: dict[str, Any]) -> dict[str, Any]:
+    """Return the details of a task's event with the integration in two parts, such as ``lambda`` and ``invoke``.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskSucceededEventDetails.html
+    """
+    resource = str(details.get("resource", ""))
+    if not resource.startswith(_INTEGRATION):
+        return details
+    kind, _, action = resource.removeprefix(_INTEGRATION).rpartition(":")
+    return {**details, "resourceType": kind, "resource": action}
 
 
 def _run_together(

@@ -1,4 +1,4 @@
-"""Corrects S3's objects: content on disk, ranges of any version, and responses about objects that do not exist."""
+"""Corrects S3: objects on disk, ranges of any version, responses about missing objects, tags of templates' buckets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ministack.core import router
 from ministack.core.responses import StreamingResponse
 from ministack.services import s3
 
-from embedded_aws.ministack import authorization
+from embedded_aws.ministack import authorization, templates
 
 _CHUNK_BYTES = 1024 * 1024
 # True while a GetObject request is served that may receive its object as an open file.
@@ -24,6 +24,16 @@ def apply() -> None:
     keep_no_version_in_memory()
     send_objects_from_disk()
     hide_missing_objects()
+    keep_tags_of_templates()
+
+
+def keep_tags_of_templates() -> None:
+    """Give a bucket the tags that its template declares, which ministack ignores."""
+
+    def keep(name: str, properties: templates.Properties) -> None:
+        s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+
+    templates.extend("AWS::S3::Bucket", keep)
 
 
 def hide_missing_objects() -> None:

@@ -58,6 +58,16 @@ def test_a_stack_is_created_updated_and_destroyed(cloud: Cloud, tmp_path: Path, 
         cloud.client("sqs").get_queue_url(QueueName=name)
 
 
+def test_a_bucket_has_the_tags_of_its_template(cloud: Cloud, tmp_path: Path, name: str) -> None:
+    tags = [{"Key": "name", "Value": name}]
+    bucket = {"B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name, "Tags": tags}}}
+    deploy(cloud, small_assembly(tmp_path, bucket, name))
+    assert cloud.client("s3").get_bucket_tagging(Bucket=name)["TagSet"] == tags
+    filters = [{"Key": "name", "Values": [name]}]
+    found = cloud.client("resourcegroupstaggingapi").get_resources(TagFilters=filters)["ResourceTagMappingList"]
+    assert [each["ResourceARN"] for each in found] == [f"arn:aws:s3:::{name}"]
+
+
 def test_what_cannot_be_created_is_named_with_the_reason(cloud: Cloud, tmp_path: Path, name: str) -> None:
     token = f"arn:aws:lambda:{cloud.region}:{cloud.account}:function:none"
     bad = {"Wrong": {"Type": "Custom::Thing", "Properties": {"ServiceToken": token}}}

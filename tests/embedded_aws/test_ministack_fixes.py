@@ -378,6 +378,16 @@ class TestStates:
         ended = workshop.run(workshop.machine("Outer", {"Outer": both}))
         assert workshop.entered(ended["executionArn"]) == ["Outer", "Inner"]
 
+    def test_the_events_of_a_task_name_its_integration_in_two_parts(self, workshop: Workshop, cloud: Cloud) -> None:
+        resource = "arn:aws:states:::aws-sdk:sagemaker:listModels"
+        states = {"List": {"Type": "Task", "Resource": resource, "Parameters": {}, "End": True}}
+        allow = {"Effect": "Allow", "Action": "sagemaker:ListModels", "Resource": "*"}
+        ended = workshop.run(workshop.machine("List", states, allow))
+        history = cloud.client("stepfunctions").get_execution_history(executionArn=ended["executionArn"])["events"]
+        for kind in ("taskScheduledEventDetails", "taskSucceededEventDetails"):
+            (details,) = [event[kind] for event in history if kind in event]
+            assert (details["resourceType"], details["resource"]) == ("aws-sdk:sagemaker", "listModels")
+
     def test_a_path_that_does_not_exist_fails_the_execution_despite_a_catch(self, workshop: Workshop) -> None:
         catch = [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]
         inner = {"Type": "Pass", "Parameters": {"a.$": "$.missing"}, "End": True}

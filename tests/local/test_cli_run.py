@@ -318,7 +318,7 @@ def test_help_imports_no_large_library() -> None:
     assert "synthetic census" in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "up", "explain", "compare", "sample"])
+@pytest.mark.parametrize("command", ["run", "up", "explain", "compare", "sample", "preflight", "smoke", "destroy"])
 def test_help_of_a_command_has_an_example(shell: Shell, command: str) -> None:
     text = shell(command, "--help").stdout
     assert "Example" in text
