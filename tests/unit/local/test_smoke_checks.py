@@ -27,6 +27,7 @@ def labeled(rows: list[tuple[int, float, int, float]]) -> str:
     return "\n".join(["CensusId,State,County,c_1,label,margin", *lines])
 
 
+QUIET = [{"AlarmName": "leak-found", "StateValue": "OK"}]
 Observe = Callable[..., Observed]
 
 
@@ -41,7 +42,7 @@ def observe(tmp_path: Path) -> Observe:
         (folder / SEGMENTS).write_text(json.dumps(segments or {"rows": 3}))
         (folder / MANIFEST).write_text(json.dumps(MANIFEST_DOCUMENT))
         (folder / CHANGES).write_text("{}")
-        evidence = {"alarms": [], "events": [{"id": 1, "type": "TaskStateEntered"}]}
+        evidence = {"alarms": QUIET, "events": [{"id": 1, "type": "TaskStateEntered"}]}
         snapshot = Snapshot("SUCCEEDED", [], 12.0)
         return replace(Observed("run", snapshot, RunFiles(folder), frozenset({"report.html"}), [], evidence), **changes)
 
@@ -78,13 +79,17 @@ def test_other_rows_fail(observe: Observe) -> None:
 
 
 def test_a_missing_file_an_alarm_and_what_was_left_fail(observe: Observe) -> None:
-    alarms = [{"AlarmName": "run-failed", "StateValue": "ALARM"}, {"AlarmName": "leak-found", "StateValue": "OK"}]
+    alarms = [*QUIET, {"AlarmName": "run-failed", "StateValue": "ALARM"}]
     seen = observe(written=frozenset(), leftovers=["endpoint x"], evidence={"alarms": alarms, "events": []})
     assert failures(seen, observe()) == {
         "files": "1 missing: report.html",
         "alarms": "run-failed",
         "SageMaker": "endpoint x",
     }
+
+
+def test_alarms_that_could_not_be_listed_fail(observe: Observe) -> None:
+    assert failures(observe(evidence={"alarms": [], "events": []}), observe())["alarms"] == "none is listed"
 
 
 def test_a_document_with_another_type_breaks_the_contract(observe: Observe) -> None:
