@@ -12,7 +12,7 @@ from jobs.series.alignment import Alignment
 from jobs.series.comparison import PreviousRun
 from lambdas.support.errors import named_error
 from lambdas.support.runtime import client, count, entry_point, settings
-from lambdas.support.series import add_to_series, if_present, results_of
+from lambdas.support.series import add_to_series, if_present, other_runs, results_of
 from lambdas.support.shards import read_shards
 from lambdas.support.storage import JSON, Bucket, read_uri
 from lambdas.support.streaming import writer
@@ -39,6 +39,7 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
         event,
         run,
         previous=_previous_results(results, alignment),
+        earlier=other_runs(results, alignment.series, files.run_id),
         history=_history(event["execution"]["Id"]),
         settings=settings(),
     )

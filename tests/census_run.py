@@ -243,7 +243,7 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
         alignment=Alignment("default", None, list(range(clusters)), reason="This is the first run of the series."),
         labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty, numbers=np.arange(clusters))],
     )
-    return publish(EVENT, run, previous="", history=[], settings=settings)
+    return publish(EVENT, run, previous="", earlier=[], history=[], settings=settings)
 
 
 def _training(stage: Stage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Encodings are channel objects throughout (`alt.ColorValue("red")` and `alt.Text(
 `"text:N"`), because Altair searches its whole schema to convert anything else into one, which takes 10 ms each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,17 +53,21 @@ THEME: Spec = {
 def specifications(
     document: SegmentsDocument, variance_to_keep: float, *, with_map: bool, validate: bool = False
 ) -> dict[str, Spec]:
-    """Build every chart of a report, by name; all share `THEME`.
+    """Build every chart of a report but those of `jobs.report.change_charts`, by name; all share `THEME`.
 
     `validate` checks them against the schema of Vega-Lite. This takes a second and does not depend on the data, so
     only the tests do it.
     """
     with debug_mode(validate):
-        charts = _charts(document, variance_to_keep, with_map=with_map)
-        specs: dict[str, Spec] = {name: chart.to_dict(validate=validate) for name, chart in charts.items()}
-    for name, spec in specs.items():
+        return to_specs(_charts(document, variance_to_keep, with_map=with_map), validate=validate)
+
+
+def to_specs(charts: Mapping[str, AnyChart], *, validate: bool) -> dict[str, Spec]:
+    """Write charts as specifications without a configuration; those whose width is the page's follow it."""
+    specs: dict[str, Spec] = {name: chart.to_dict(validate=validate) for name, chart in charts.items()}
+    for spec in specs.values():
         del spec["config"]
-        if name != "map":
+        if spec.get("width") == "container":
             spec["autosize"] = FIT_WIDTH
     return specs
 
@@ -85,7 +90,8 @@ def _charts(document: SegmentsDocument, variance_to_keep: float, *, with_map: bo
     return charts
 
 
-def _data(name: str) -> AnyChart:
+def data(name: str) -> AnyChart:
+    """Begin a chart of the rows that the page's script supplies under a name."""
     return alt.Chart(alt.NamedData(name))
 
 
@@ -103,7 +109,7 @@ def _segment_colour(document: SegmentsDocument) -> alt.Color:
 def _map(document: SegmentsDocument) -> AnyChart:
     """Draw the counties; `fills` of each county holds its color for every view of the map."""
     counties = (
-        _data("counties")
+        data("counties")
         .transform_calculate(fill=f"{SHOWN} ? datum.fills[coloring] : '{QUIET}'")
         .mark_geoshape(stroke=PAPER, strokeWidth=0.3)
         .encode(
@@ -118,18 +124,24 @@ def _map(document: SegmentsDocument) -> AnyChart:
             description=alt.Description("name:N"),
         )
     )
-    others = _data("others").mark_geoshape(fill=QUIET, tooltip=None, aria=False)
-    states = _data("states").mark_geoshape(filled=False, stroke=PAPER, strokeWidth=0.9, tooltip=None, aria=False)
+    return on_map(counties, "Map of counties, colored as selected above it").add_params(
+        _shown(document), alt.param(name="coloring", value="segment")
+    )
+
+
+def on_map(counties: AnyChart, description: str) -> AnyChart:
+    """Draw shapes of counties on a map: over the states in `background`, and below the borders of the states."""
+    background = data("background").mark_geoshape(fill=QUIET, tooltip=None, aria=False)
+    borders = data("borders").mark_geoshape(filled=False, stroke=PAPER, strokeWidth=0.9, tooltip=None, aria=False)
     inset = (
         alt.Chart(alt.InlineData([{"text": "Puerto Rico (enlarged)"}]))
         .mark_text(x=966, y=594, color=MUTED, fontSize=11, align="right", aria=False)
         .encode(text=alt.Text("text:N"))
     )
     return (
-        alt.layer(others, counties, states, inset)
+        alt.layer(background, counties, borders, inset)
         .project(type="identity", scale=1, translate=[0, 0])
-        .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description="Map of counties, colored as selected above it")
-        .add_params(_shown(document), alt.param(name="coloring", value="segment"))
+        .properties(width=MAP_SIZE[0], height=MAP_SIZE[1], description=description)
     )
 
 
@@ -304,7 +316,7 @@ def _sizes(document: SegmentsDocument) -> AnyChart:
 def _makeup(document: SegmentsDocument) -> AnyChart:
     """Draw one component's ten heaviest features; data: [{feature, weight}], heaviest first."""
     return (
-        _data("weights")
+        data("weights")
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             y=alt.Y("feature:N", sort=None, title=None),
@@ -351,7 +363,7 @@ def _heatmap(document: SegmentsDocument, heat: _Heat) -> AnyChart:
     features = heat is _FEATURES
     rows = len(document["features"]) if features else len(document["pca"]["makeup"])
     strongest = STRONG_EFFECT if features else _strongest(document)
-    base = _data("cells").encode(
+    base = data("cells").encode(
         x=alt.X("label:O", title="Segment", axis=alt.Axis(orient="top", labelAngle=0), sort=None),
         y=alt.Y(f"{heat.row}:N", title=None, sort=None),
         tooltip=[
@@ -384,14 +396,22 @@ def _strongest(document: SegmentsDocument) -> float:
 
 
 def _histogram(document: SegmentsDocument) -> AnyChart:
-    """Draw a feature's rows by segment; data: [{label, segment, from, to, rows}]."""
+    """Draw a feature's rows by segment; data: [{label, segment, from, to, rows}].
+
+    The parameters `least`, `most` and `tallest` are the ends of the axes.
+    """
+    ends = [alt.param(name=name, value=value) for name, value in (("least", 0), ("most", 1), ("tallest", 1))]
+    across = alt.Scale(domain=[alt.ExprRef("least"), alt.ExprRef("most")])
+    up = alt.Scale(domain=[0, alt.ExprRef("tallest")])
     return (
-        _data("bins")
+        data("bins")
         .mark_bar(binSpacing=0)
         .encode(
-            x=alt.X("from:Q", title=None, axis=alt.Axis(tickCount=4, format="~s", grid=False), bin="binned"),
+            x=alt.X(
+                "from:Q", title=None, axis=alt.Axis(tickCount=4, format="~s", grid=False), bin="binned", scale=across
+            ),
             x2=alt.X2("to:Q"),
-            y=alt.Y("rows:Q", title=None, axis=alt.Axis(tickCount=3, format="~s"), stack=True),
+            y=alt.Y("rows:Q", title=None, axis=alt.Axis(tickCount=3, format="~s"), stack=True, scale=up),
             color=_segment_colour(document),
             order=alt.Order("label:O"),
             tooltip=[
@@ -403,7 +423,7 @@ def _histogram(document: SegmentsDocument) -> AnyChart:
         )
         .transform_filter(SHOWN)
         .properties(width="container", height=120, description="Histogram of a feature by segment")
-        .add_params(_shown(document))
+        .add_params(_shown(document), *ends)
     )
 
 

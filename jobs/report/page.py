@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -12,7 +12,9 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 
 from jobs.report import counties
+from jobs.report.change_charts import SHOWN_RUNS, change_specifications
 from jobs.report.charts import THEME, specifications
+from jobs.report.movers import MoversMap, movers_map, segment_names, with_names
 from jobs.report.palette import colours
 from jobs.segments.certainty import CLASSES, classify, stability_in_words, steadier_sentence
 from jobs.segments.document import FeatureSummary, SegmentsDocument
@@ -20,7 +22,8 @@ from jobs.segments.rows import Rows
 from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import HISTOGRAM_BINS, MAX_LISTED_ROWS, SAMPLE_ROWS, SegmentStatistics
 from jobs.segments.wording import Feature, Kind, shortened
-from jobs.series.changes import Changes, Mover
+from jobs.series.changes import Changes
+from jobs.series.history import HistoryEntry
 
 SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
 DEFAULT_HISTOGRAMS = 6
@@ -56,6 +59,8 @@ class RunReport:
         The share (0..1) of the variance that the kept components had to explain.
     changes
         What changed since the run before in the series; None leaves the section out.
+    runs
+        The runs of the series, oldest first, with this run as the last one.
     """
 
     document: SegmentsDocument
@@ -64,6 +69,7 @@ class RunReport:
     manifest: Mapping[str, object]
     variance_to_keep: float
     changes: Changes | None = None
+    runs: Sequence[HistoryEntry] = ()
 
 
 def render(report: RunReport) -> str:
@@ -79,14 +85,21 @@ def render(report: RunReport) -> str:
     listed = report.statistics.listed
     county_map = _county_map(listed)
     palette = _palette(document)
-    charts = specifications(document, report.variance_to_keep, with_map=county_map.drawn)
+    movers = movers_map(report.changes, listed, county_map.rows)
+    charts = {
+        **specifications(document, report.variance_to_keep, with_map=county_map.drawn),
+        **change_specifications(report.runs, with_movers=movers is not None),
+    }
     return _template().render(
         document=document,
         manifest=report.manifest,
         variance_to_keep=report.variance_to_keep,
         county_map=county_map,
         changes=report.changes,
-        movers=_movers(report.changes),
+        movers=with_names(report.changes, _LISTED_MOVERS),
+        movers_map=movers,
+        runs_count=len(report.runs),
+        shown_runs=min(len(report.runs), SHOWN_RUNS),
         noun="counties" if county_map.drawn else "regions",
         listed=listed is not None,
         statistics_sample=SAMPLE_ROWS,
@@ -98,7 +111,7 @@ def render(report: RunReport) -> str:
         style=_own_file("report.css"),
         scripts=[_safe_script(script) for script in _scripts()],
         charts=_json(charts),
-        data=_json(_page_data(report)),
+        data=_json(_page_data(report, movers)),
         topology=_safe_json(counties.topology(county_map)) if county_map.drawn else None,
     )
 
@@ -119,15 +132,6 @@ def _certainties(listed: Rows | None) -> list[tuple[str, str, int]]:
     return [(one.name, one.range, count) for one, count in zip(CLASSES, rows, strict=True)]
 
 
-def _movers(changes: Changes | None) -> list[tuple[Mover, str, str]]:
-    """Return the most certain movers, each with the names of its segments before and now."""
-    if changes is None:
-        return []
-    before = {segment.number: segment.previous_name for segment in changes.segments}
-    now = {segment.number: segment.name for segment in changes.segments}
-    return [(mover, before[mover.before] or "", now[mover.now]) for mover in changes.movers[:_LISTED_MOVERS]]
-
-
 def _county_map(listed: Rows | None) -> counties.CountyMap:
     if listed is None:
         why = (
@@ -138,7 +142,7 @@ def _county_map(listed: Rows | None) -> counties.CountyMap:
     return counties.join(listed.ids, listed.names)
 
 
-def _page_data(report: RunReport) -> dict[str, Any]:
+def _page_data(report: RunReport, movers: MoversMap | None) -> dict[str, Any]:
     """Collect the data of the page's script, as compact columns."""
     document = report.document
     return {
@@ -153,7 +157,15 @@ def _page_data(report: RunReport) -> dict[str, Any]:
         "histograms": _histograms(report),
         "histogramGroups": _histogram_groups(document),
         "rows": _rows(report.statistics.listed, document),
+        "movers": _movers(movers, report.changes),
     }
+
+
+def _movers(movers: MoversMap | None, changes: Changes | None) -> dict[str, Any] | None:
+    if movers is None or changes is None:
+        return None
+    before, now = segment_names(changes)
+    return {**movers.data, "segmentsBefore": before, "segmentsNow": now}
 
 
 def _heaviest(weights: Mapping[str, float], document: SegmentsDocument) -> list[dict[str, Any]]:
@@ -210,6 +222,7 @@ def _histograms(report: RunReport) -> list[dict[str, Any]]:
             "label": summary["label"],
             "unit": summary["kind"],
             "minimum": summary["minimum"],
+            "bins": HISTOGRAM_BINS,
             "width": (summary["maximum"] - summary["minimum"]) / HISTOGRAM_BINS,
             "segments": [
                 {"label": segment["label"], "rows": report.statistics.histogram[segment["centroid"], i].tolist()}

@@ -7,22 +7,25 @@
   const rows = data.rows;
   const names = new Map(data.segments.map((segment) => [segment.label, `${segment.label}: ${segment.name}`]));
   const shown = new Set(names.keys());
-  const filtered = new Set(); // the views to which the filter applies
+  const filtered = new Map(); // the views to which the filter applies -> their signals as they should be now
 
   // With `ast`, Vega interprets expressions. Compiling them is forbidden by the page's Content-Security-Policy.
-  async function draw(element, name, datasets = {}) {
+  async function draw(element, name, datasets = {}, ownSignals = () => ({})) {
     const spec = structuredClone(charts[name]);
-    if (spec.params) spec.params.find((parameter) => parameter.name === "shown").value = [...shown];
+    const signals = () => ({ shown: [...shown], ...ownSignals() });
+    for (const parameter of spec.params ?? []) parameter.value = signals()[parameter.name] ?? parameter.value;
     const { view } = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets } }, {
       actions: false, renderer: "svg", ast: true, config: data.theme, tooltip: { theme: "custom" },
     });
-    if (spec.params) filtered.add(view);
+    if (spec.params) filtered.set(view, signals);
     return view;
   }
 
   function shapes() {
     const topology = read("topology");
-    const counties = vega.read(topology, { type: "topojson", feature: "counties" });
+    const feature = (object) => vega.read(topology, { type: "topojson", feature: object });
+    const mesh = (object) => vega.read(topology, { type: "topojson", mesh: object });
+    const counties = feature("counties");
     for (const county of counties) {
       const { name: place, row } = county.properties;
       if (row === undefined) {
@@ -43,10 +46,26 @@
       }
     }
     return {
-      counties,
-      states: vega.read(topology, { type: "topojson", mesh: "states" }),
-      others: vega.read(topology, { type: "topojson", feature: "others" }),
+      map: { counties, borders: mesh("states"), background: feature("others") },
+      movers: { movers: movers(counties), borders: mesh("states"), background: feature("states") },
     };
+  }
+
+  // The shapes of the map of movers: copies of those of the counties in data.movers.
+  function movers(counties) {
+    if (!data.movers) return [];
+    const { row, kind, before, now, certainty, names: kinds, segmentsBefore, segmentsNow } = data.movers;
+    const places = new Map(row.map((one, place) => [one, place]));
+    const segment = (number, named) => (number === null ? "none" : `${number}: ${named[number]}`);
+    return counties.filter((county) => places.has(county.properties.row)).map((county) => {
+      const place = places.get(county.properties.row);
+      return {
+        type: county.type, geometry: county.geometry, name: county.name,
+        kind: kinds[kind[place]], fill: `url(#mover-${kind[place]})`,
+        before: segment(before[place], segmentsBefore), now: segment(now[place], segmentsNow),
+        certainty: certainty[place] === null ? "none" : certainty[place].toFixed(2),
+      };
+    });
   }
 
   // --- histograms ---------------------------------------------------------------------------------------------
@@ -54,8 +73,17 @@
   const groups = document.getElementById("histogram-group");
   const histograms = document.getElementById("histograms");
 
+  // The height of the tallest stack that is shown. Vega cannot find one where nothing is, and warns.
+  function tallest(bins) {
+    const stacks = new Map();
+    for (const { label, from, rows: count } of bins) {
+      if (shown.has(label)) stacks.set(from, (stacks.get(from) ?? 0) + count);
+    }
+    return Math.max(1, ...stacks.values());
+  }
+
   async function drawHistograms() {
-    for (const view of [...filtered]) if (histograms.contains(view.container())) { view.finalize(); filtered.delete(view); }
+    for (const view of [...filtered.keys()]) if (histograms.contains(view.container())) { view.finalize(); filtered.delete(view); }
     histograms.replaceChildren();
     const group = data.histogramGroups[groups.selectedIndex];
     for (const histogram of group.features.map((name) => data.histograms.find((one) => one.feature === name))) {
@@ -71,7 +99,9 @@
         const from = histogram.minimum + bin * histogram.width;
         if (count) bins.push({ label, segment: names.get(label), from, to: from + histogram.width, rows: count });
       }));
-      await draw(chart, "histogram", { bins });
+      const least = histogram.minimum;
+      const most = least + histogram.width * histogram.bins;
+      await draw(chart, "histogram", { bins }, () => ({ least, most, tallest: tallest(bins) }));
     }
   }
 
@@ -183,7 +213,10 @@
     for (const card of document.querySelectorAll(".card")) {
       card.classList.toggle("hidden-segment", !shown.has(Number(card.dataset.label)));
     }
-    for (const view of filtered) view.signal("shown", [...shown]).runAsync();
+    for (const [view, signals] of filtered) {
+      for (const [name, value] of Object.entries(signals())) view.signal(name, value);
+      view.runAsync();
+    }
     if (rows) find();
   }
 
@@ -217,10 +250,12 @@
     if (rows) startTable();
     for (const group of data.histogramGroups) groups.add(new Option(group.title));
     groups.addEventListener("change", drawHistograms);
-    const datasets = { components: { cells: data.componentCells }, features: { cells: data.featureCells } };
+    const datasets = {
+      components: { cells: data.componentCells }, features: { cells: data.featureCells }, ...(charts.map && shapes()),
+    };
     for (const element of document.querySelectorAll("[data-chart]")) {
       const name = element.dataset.chart;
-      if (name === "map") startColoring(await draw(element, name, shapes()));
+      if (name === "map") startColoring(await draw(element, name, datasets.map));
       else if (name === "makeup") await draw(element, name, { weights: data.makeup[element.dataset.component] });
       else if (charts[name]) await draw(element, name, datasets[name]);
     }

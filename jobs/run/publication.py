@@ -1,7 +1,7 @@
 """Everything that a successful run publishes, made from what its earlier steps left in S3."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,7 @@ def publish(
     run: LabeledRun,
     *,
     previous: PreviousRun | str,
+    earlier: Sequence[HistoryEntry],
     history: Iterable[Mapping[str, Any]],
     settings: RunSettings,
 ) -> Publication:
@@ -95,6 +96,8 @@ def publish(
         What the state machine collected, and its execution's events, as for `describe_run`.
     previous
         The results of the run to compare with, or the reason why there are none.
+    earlier
+        The other runs of the series, oldest first, for the report.
 
     Raises
     ------
@@ -128,14 +131,19 @@ def publish(
     )
     has_ids = scaler["source"]["id_column"] is not None
     changes = compare_runs(run.alignment, previous, CurrentRun(document, statistics, model, has_ids=has_ids))
+    entry = _entry(event, run.alignment, document, settings)
     announcement = announce(document, manifest, series=run.alignment.series, results_bucket=settings.results_bucket)
     return Publication(
         labeled_counties=_labeled_counties(run.labeled_parts, document),
         segments=_json(document),
-        report=render(RunReport(document, statistics, scaling, manifest, settings.variance_to_keep, changes)).encode(),
+        report=render(
+            RunReport(
+                document, statistics, scaling, manifest, settings.variance_to_keep, changes, runs=[*earlier, entry]
+            )
+        ).encode(),
         manifest=_json(manifest),
         changes=changes.to_json().encode(),
-        entry=_entry(event, run.alignment, document, settings),
+        entry=entry,
         latest=_json(announcement),
         announcement=announcement,
         change_announcement=announce_changes(changes, announcement),

@@ -3,7 +3,17 @@
 import json
 from typing import TypedDict
 
-__all__ = ["History", "HistoryEntry", "SegmentEntry", "append", "find_run", "predecessor", "read_history", "reserve"]
+__all__ = [
+    "History",
+    "HistoryEntry",
+    "SegmentEntry",
+    "append",
+    "find_run",
+    "is_complete",
+    "predecessor",
+    "read_history",
+    "reserve",
+]
 
 
 class SegmentEntry(TypedDict):
@@ -67,6 +77,14 @@ def predecessor(history: History, run_id: str) -> HistoryEntry | None:
     """Return the last run before this one; a run that is published again does not follow itself."""
     others = [entry for entry in history["runs"] if entry["run_id"] != run_id]
     return others[-1] if others else None
+
+
+def is_complete(entry: HistoryEntry) -> bool:
+    """Say whether an entry and its segments, as they were read, have all their fields."""
+    segments = entry["segments"]
+    return entry.keys() >= HistoryEntry.__required_keys__ and all(
+        segment.keys() >= SegmentEntry.__required_keys__ for segment in segments
+    )
 
 
 def find_run(history: History, run_id: str) -> HistoryEntry | None:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from contract.layout import RunLayout, SeriesLayout
 from jobs.series.alignment import ModelFiles, Predecessor
 from jobs.series.comparison import PreviousRun
-from jobs.series.history import History, HistoryEntry, append, predecessor, read_history, to_json
+from jobs.series.history import History, HistoryEntry, append, is_complete, predecessor, read_history, to_json
 from lambdas.support.errors import NO_OBJECT, code_of
 from lambdas.support.storage import JSON, Bucket, read_uri
 
@@ -38,6 +38,12 @@ def read_predecessor(results: Bucket, series: str, run_id: str) -> Predecessor:
     except (KeyError, TypeError) as error:
         reason = f"The history of the series {series!r} does not describe its last run: {error!r}."
         return Predecessor(None, reason)
+
+
+def other_runs(results: Bucket, series: str, run_id: str) -> list[HistoryEntry]:
+    """Read the runs of a series without this one, oldest first; entries that lack a field are left out."""
+    history, _ = current_history(results.read_if_present(SeriesLayout(series).history), series)
+    return [entry for entry in history["runs"] if entry["run_id"] != run_id and is_complete(entry)]
 
 
 def if_present(entry: HistoryEntry, read: Callable[[], _Files]) -> _Files | str:

@@ -16,6 +16,8 @@ from local import synthetic_census as sample
 from tests.browser.chromium import browser, executable
 from tests.browser.sample_report import sample_report
 from tests.census_run import Run, report_of, segment_table
+from tests.reference import needs_census, needs_census_2017
+from tests.unit.jobs.report.changed_report import changed_report
 from tests.unit.jobs.report.test_report import EVIL, tracts
 from tests.vintages import with_regions_of_2023
 
@@ -48,6 +50,11 @@ class Watched:
         page.wait_for_selector(READY, timeout=60_000)
         return watched
 
+    def close(self) -> None:
+        """Close the page; it must not have said anything on the console, at its opening or since."""
+        self.page.close()
+        assert self.messages == []
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
@@ -61,8 +68,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(chromium: Browser, path: Path) -> Watched:
-    return Watched.open(chromium, path)
+def opened(chromium: Browser, path: Path) -> Iterator[Watched]:
+    watched = Watched.open(chromium, path)
+    yield watched
+    watched.close()
 
 
 @pytest.fixture
@@ -100,8 +109,7 @@ class TestOpening:
     def test_nothing_overflows_a_narrow_screen(self, chromium: Browser, path: Path, width: int, scheme: Scheme) -> None:
         narrow = Watched.open(chromium, path, width=width, scheme=scheme)
         assert narrow.page.evaluate("document.documentElement.scrollWidth") == width
-        assert narrow.messages == []
-        narrow.page.close()
+        narrow.close()
 
 
 class TestTheme:
@@ -112,7 +120,7 @@ class TestTheme:
         for part, style in (("body", "color"), (".hint", "color"), ("nav a", "color"), (".chart svg text", "fill")):
             text = luminance(colour(watched.page, part, style))
             assert contrast(text, ground) >= 4.5, part
-        watched.page.close()
+        watched.close()
 
 
 class TestBoundaries:
@@ -130,8 +138,7 @@ class TestBoundaries:
         assert len([name for name in names if name.endswith(", Connecticut")]) == 9
         assert {"Chugach Census Area, Alaska", "Copper River Census Area, Alaska"} <= set(names)
         assert "boundaries are those of 2023" in watched.page.inner_text(".map figcaption")
-        assert watched.messages == []
-        watched.page.close()
+        watched.close()
 
     def test_states_without_rows_are_gray_outlines(self, chromium: Browser, tmp_path: Path) -> None:
         table = sample.draw().table
@@ -142,8 +149,7 @@ class TestBoundaries:
         watched = Watched.open(chromium, path)
         assert watched.page.locator(COUNTIES).count() == 254 + 99
         assert watched.page.locator(".map [aria-hidden=true] path[fill='var(--quiet)']").count() == 50
-        assert watched.messages == []
-        watched.page.close()
+        watched.close()
 
 
 class TestTooltips:
@@ -161,19 +167,87 @@ class TestTooltips:
         page.mouse.move(0, 0)
 
 
-UNCERTAIN = 'url("#certainty-3")'
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("changed") / "report.html"
+    path.write_text(render(changed_report()), encoding="utf-8")
+    return path
+
+
 FILLS = "paths => paths.map(path => getComputedStyle(path).fill)"
+MOVERS = "[data-chart=movers] path[aria-roledescription=geoshape]"
+
+
+@needs_census
+@needs_census_2017
+class TestChanges:
+    @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+    def test_the_movers_are_drawn_by_what_changed(
+        self, chromium: Browser, changed: Path, width: int, scheme: Scheme
+    ) -> None:
+        watched = Watched.open(chromium, changed, width=width, scheme=scheme)
+        changes = changed_report().changes
+        assert changes is not None
+        fills = watched.page.locator(MOVERS).evaluate_all(FILLS)
+        clear = sum(mover.clear for mover in changes.movers)
+        by_model = sum(mover.cause == "model" for mover in changes.movers)
+        counts = [fills.count(f'url("#mover-{kind}")') for kind in range(3)]
+        assert counts == [clear, changes.movers_count - clear - by_model, by_model]
+        assert watched.page.evaluate("document.documentElement.scrollWidth") == width
+        watched.close()
+
+    def test_pointing_at_a_mover_tells_its_segments(self, chromium: Browser, changed: Path) -> None:
+        watched = Watched.open(chromium, changed)
+        county = watched.page.locator("[data-chart=movers] path[aria-label='Oldham County, Texas']")
+        county.scroll_into_view_if_needed()
+        box = county.bounding_box()
+        assert box is not None
+        for step in (0.45, 0.5):
+            watched.page.mouse.move(box["x"] + step * box["width"], box["y"] + step * box["height"])
+        tooltip = watched.page.locator("#vg-tooltip-element.visible")
+        tooltip.wait_for()
+        assert "Clearly moved" in tooltip.inner_text()
+        assert "High White share, high private-work share" in tooltip.inner_text()
+        watched.close()
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_the_kinds_of_moves_differ_without_color(self, chromium: Browser, changed: Path, scheme: Scheme) -> None:
+        watched = Watched.open(chromium, changed, scheme=scheme)
+        rects = [f"pattern.mover-{kind} rect" for kind in (0, 1, 2)]
+        light = [luminance(colour(watched.page, rect, "fill")) for rect in rects]
+        gray = luminance(colour(watched.page, "[data-chart=movers] [aria-hidden=true] path", "fill"))
+        steps = [*light, gray]
+        assert steps == sorted(steps, reverse=scheme == "dark")
+        assert min(contrast(one, next_one) for one, next_one in pairwise(steps)) >= 1.4
+        hatched = [
+            watched.page.locator(f"pattern.mover-{kind} line").evaluate("line => getComputedStyle(line).stroke")
+            for kind in range(5)
+        ]
+        assert [stroke != "none" for stroke in hatched] == [False, True, False, True, True]
+        watched.close()
+
+    def test_every_line_of_the_chart_of_sizes_has_a_number_at_its_end(self, chromium: Browser, changed: Path) -> None:
+        watched = Watched.open(chromium, changed)
+        assert watched.page.locator("[data-chart=series] .mark-line path").count() == 8
+        words = watched.page.locator("[data-chart=series] .mark-text.role-mark text")
+        assert sorted(words.all_text_contents()) == list("01234567")
+        tops = sorted(box["y"] for each in words.all() if (box := each.bounding_box()))
+        assert min(after - before for before, after in pairwise(tops)) > 12
+        watched.close()
+
+
+UNCERTAIN = 'url("#certainty-3")'
 
 
 @pytest.fixture(scope="module")
-def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Page]:
+def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Page]]:
     """Give a run with more segments than its counties have groups, so that many counties are uncertain."""
     run = segment_table(sample.draw().table.head(800), kept=4, clusters=7)
     path = tmp_path_factory.mktemp("uncertain") / "report.html"
     path.write_text(render(report_of(run)), encoding="utf-8")
     watched = Watched.open(chromium, path)
-    assert watched.messages == []
-    return run, watched.page
+    yield run, watched.page
+    watched.close()
 
 
 class TestCertainty:
@@ -234,7 +308,7 @@ class TestCertainty:
             for i in range(4)
         ]
         assert [stroke != "none" for stroke in hatched] == [False, False, True, True]
-        watched.page.close()
+        watched.close()
 
     def test_every_pair_of_segments_with_uncertain_counties_is_listed(self, uncertain: tuple[Run, Page]) -> None:
         run, page = uncertain
@@ -357,7 +431,7 @@ class TestOtherInputs:
         assert watched.messages == []
         assert watched.requests == [path.as_uri()]
         assert watched.page.locator("#rows tbody td").nth(2).inner_text().startswith("</script><script>alert(1)")
-        watched.page.close()
+        watched.close()
 
     @pytest.mark.parametrize("width", [390, 1280])
     def test_a_name_of_10000_characters_does_not_widen_the_page(
@@ -370,8 +444,7 @@ class TestOtherInputs:
         cell = watched.page.locator("#rows tbody td").nth(2)
         assert len(cell.inner_text()) == 200
         assert cell.get_attribute("title") == "x" * 10_000 + "0"
-        assert watched.messages == []
-        watched.page.close()
+        watched.close()
 
     def test_cells_with_direction_marks_leave_the_text_around_them_alone(
         self, chromium: Browser, tmp_path: Path
@@ -382,7 +455,7 @@ class TestOtherInputs:
         typical = watched.page.locator(".card bdi")
         assert typical.count() > 0
         assert typical.first.evaluate("one => getComputedStyle(one).unicodeBidi") == "isolate"
-        watched.page.close()
+        watched.close()
 
     def test_75000_tracts_open_and_page(self, chromium: Browser, tmp_path: Path) -> None:
         path = tmp_path / "tracts.html"
@@ -391,7 +464,7 @@ class TestOtherInputs:
         assert watched.messages == []
         watched.page.fill("#search", "01001095099")
         assert watched.page.inner_text("#found") == "1 of 75,000"
-        watched.page.close()
+        watched.close()
 
 
 def colour(page: Page, selector: str, style: str) -> list[float]:

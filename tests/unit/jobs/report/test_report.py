@@ -104,7 +104,7 @@ class TestContent:
         assert set(drawn) | {"histogram"} == set(page.json("charts"))
         data = page.json("data")
         assert len(data["histograms"]) == 34
-        assert sum(map(sum, data["histograms"][0]["rows"])) == 3218
+        assert sum(sum(segment["rows"]) for segment in data["histograms"][0]["segments"]) == 3218
         assert len(data["featureCells"]) == 8 * 34
         assert len(data["componentCells"]) == 8 * 7
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jobs.series.history import HistoryEntry, SegmentEntry, append, predecessor, read_history, reserve
+from jobs.series.history import HistoryEntry, SegmentEntry, append, is_complete, predecessor, read_history, reserve
 
 
 def entry(run_id: str, *numbers: int) -> HistoryEntry:
@@ -48,6 +48,13 @@ def test_a_run_that_is_published_again_stands_once_and_does_not_follow_itself() 
 def test_a_history_comes_back_from_json() -> None:
     history = append(read_history(None, "tracts"), entry("one", 2))
     assert read_history(json.dumps(history).encode(), "tracts") == history
+
+
+def test_an_entry_of_an_older_or_damaged_history_may_be_incomplete() -> None:
+    whole = entry("one", 2)
+    assert is_complete(whole)
+    assert not is_complete({"run_id": "one", "segments": []})  # type: ignore[typeddict-item]
+    assert not is_complete({**whole, "segments": [{"number": 2}]})  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"series": "other", "runs": []}'])
