@@ -12,6 +12,7 @@ import copy
 import json
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -172,7 +173,7 @@ def _run_state(name: str, states: dict[str, Any], data: Any, context: Context, s
     kind = state.get("Type")
     execution = scope.run.execution
     context["State"] = {"Name": name, "EnteredTime": sfn.now_iso(), "RetryCount": 0}
-    entered = {"name": name, "input": json.dumps(data)}
+    entered = {"name": name, "input": _text(data)}
     add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": entered})
     scope.sleep(seconds_held(name, execution))
     following: str | None = None
@@ -188,12 +189,17 @@ def _run_state(name: str, states: dict[str, Any], data: Any, context: Context, s
         data, following = plain(state, data, context)
     else:
         raise sfn._ExecutionError("States.Runtime", f"Unknown state type: {kind}")
-    output = json.dumps(data)
+    output = _text(data)
     if len(output.encode()) > _DATA_LIMIT:
         cause = f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes"
         raise sfn._ExecutionError("States.DataLimitExceeded", f"{cause} service limit.")
     add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": {"name": name, "output": output}})
     return data, following
+
+
+def _text(data: Any) -> str:
+    """Return data as JSON for the history, which repeats it at each state; equal texts are kept in memory once."""
+    return sys.intern(json.dumps(data))
 
 
 def run_parallel(state: dict[str, Any], raw: Any, execution: dict[str, Any], context: Context) -> tuple[Any, Any]:

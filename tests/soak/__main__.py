@@ -183,7 +183,8 @@ def _shrink_all(runs: Runs, ended: Sequence[Ended], console: Console) -> None:
     for failed in (each for each in ended if each.violations):
 
         def again(trial: Trial) -> Ended:
-            return carry_out(runs, trial, f"again{random.getrandbits(40):013}")
+            # The faults are bound to the name, of which a run id has no more than 14 characters.
+            return carry_out(runs, trial, f"again{random.randrange(10**8):08}")
 
         smallest = shrink(failed, again)
         what = ", ".join(smallest.trial.ingredients()) or "nothing"

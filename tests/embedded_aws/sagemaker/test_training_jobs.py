@@ -1,6 +1,8 @@
 """Training jobs through plain boto3: their states, their descriptions, and the requests that are refused."""
 
 import json
+import math
+import os
 import re
 import time
 from collections.abc import Callable
@@ -235,6 +237,28 @@ def test_a_job_over_its_maximum_runtime_is_stopped(aws: Aws, data: str) -> None:
     aws.faults("TrainingJob@overtime:stuck")
     job = aws.train("overtime", "pca", data, PCA, StoppingCondition={"MaxRuntimeInSeconds": 1})
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_a_job_without_a_free_core_stays_starting_and_its_time_is_not_billed(aws: Aws, data: str) -> None:
+    aws.faults(f"s3.GetObject@{data.removeprefix('s3://')}:slow=1")
+    names = [f"crowd{number}" for number in range(2 * (os.cpu_count() or 1) + 1)]
+    for name in names:
+        aws.sagemaker.create_training_job(**aws.job_request(name, "pca", data, PCA))
+    jobs = [aws.ended(name) for name in names]
+    aws.faults()
+
+    assert {job["TrainingJobStatus"] for job in jobs} == {"Completed"}
+    last = max(jobs, key=lambda job: job["TrainingStartTime"])
+    starting, downloading, *_ = last["SecondaryStatusTransitions"]
+    assert (starting["Status"], downloading["Status"]) == ("Starting", "Downloading")
+    assert starting["EndTime"] == last["TrainingStartTime"]
+    trained = [
+        step["StartTime"] for job in jobs for step in job["SecondaryStatusTransitions"] if step["Status"] == "Uploading"
+    ]
+    assert last["TrainingStartTime"] >= min(trained)
+    waited = (last["TrainingStartTime"] - last["CreationTime"]).total_seconds()
+    whole = (last["TrainingEndTime"] - last["CreationTime"]).total_seconds()
+    assert last["TrainingTimeInSeconds"] <= math.ceil(whole - waited)
 
 
 def test_a_name_is_never_used_twice(aws: Aws, data: str) -> None:
