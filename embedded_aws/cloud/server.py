@@ -190,10 +190,27 @@ def _install(settings: ServerSettings, host: Any) -> Any:
     return install(host, record, settings.admin_token, settings.idle_seconds, **settings.sagemaker)
 
 
+def _release_connections_that_clients_close() -> None:
+    """Let hypercorn release a connection when its client closes it, instead of after the keep-alive timeout.
+
+    Every TLS connection has a buffer of 256 KiB, and every environment of a function has connections of its own.
+    """
+    from hypercorn.asyncio.tcp_server import TCPServer  # noqa: PLC0415
+
+    read_until_closed = TCPServer._read_data
+
+    async def read_data(self: Any) -> None:
+        await read_until_closed(self)
+        await self.idle_task.stop()
+
+    TCPServer._read_data = read_data  # type: ignore[method-assign]
+
+
 async def _serve(application: Any, listener: socket.socket, directory: Path) -> None:
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
 
+    _release_connections_that_clients_close()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shlex
@@ -14,6 +15,7 @@ import textwrap
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import boto3
 import psutil
@@ -219,6 +221,25 @@ def test_a_detached_one_outlives_the_process_that_started_it_and_can_be_stopped_
     processes = family(found.pid)
     found.stop()
     eventually(lambda: is_gone(processes))
+
+
+def test_a_connection_that_its_client_has_closed_takes_no_memory(cloud: Cloud) -> None:
+    """asyncio gives each TLS connection a buffer of 256 KiB."""
+    connections, buffer = 400, 256 << 10
+    url, context = urlsplit(cloud.endpoint_url), ssl.create_default_context(cafile=str(cloud.ca_bundle))
+
+    def open_and_close(count: int) -> None:
+        for _ in range(count):
+            connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=context)
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            connection.close()
+
+    open_and_close(50)
+    server = psutil.Process(cloud.pid)
+    before = server.memory_full_info().uss
+    open_and_close(connections)
+    eventually(lambda: server.memory_full_info().uss - before < connections * buffer / 4, 10)
 
 
 def test_without_iam_every_request_is_allowed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.local.runs import Run, Runs, small_census
 from tests.reference import CENSUS_2015, needs_census
 
 COPIES, FILES = 100, 500
-REFUSED_EVERY = 10
+REFUSED_EVERY = 2
 UPLOADS_AT_A_TIME = 16
 WAITS_FOR = 6_000
 # The runs in progress need more memory than one run; the files that wait need hardly any.
@@ -63,8 +63,8 @@ def test_a_hundred_copies_of_the_real_file_at_once_all_succeed_alike(
 def test_of_five_hundred_files_none_is_lost_and_memory_stays_bounded(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """A tenth of the files is no census. As few runs as may be in progress show how much memory the others may need."""
-    settings = {"refine_restarts": 2, "stability_refits": 2, "max_concurrent_runs": 4}
+    """Every other file is no census. As many files as may be in progress show how much memory is needed at least."""
+    settings = {"inference": "function", "refine_restarts": 2, "stability_refits": 2, "max_concurrent_runs": 4}
     good = small_census()
     bodies = [b"" if at % REFUSED_EVERY == 0 else good for at in range(FILES)]
     with Cloud.start(tmp_path / "cloud", wait_scale=0.002) as cloud:

@@ -32,6 +32,8 @@ from tests.soak.trial import Ended, carry_out, shrink
 
 _IDLE_SECONDS = 5.0
 _WARM_UP_RUNS = 4
+# Histories of executions, logs and CloudTrail's events stay in memory, as AWS keeps them. A run stores some 25 objects.
+_KILOBYTES_PER_OBJECT = 100
 _SETTINGS = SETTINGS | {
     # So that some files wait in the queue.
     "max_concurrent_runs": 6,
@@ -160,12 +162,18 @@ class _Footprint:
             found.append(f"{self.processes} processes run; before, {before.processes} did")
         if self.temporary > before.temporary:
             found.append(f"{self.temporary} temporary files exist; before, {before.temporary} did")
+        if self.kilobytes_per_object(before) > _KILOBYTES_PER_OBJECT:
+            found.append(f"memory may grow by at most {_KILOBYTES_PER_OBJECT} KB per stored object")
         return found
 
     def growth_since(self, before: _Footprint) -> str:
         """Return by how much memory has grown, in all and for each object that is stored in S3 since."""
-        megabytes, objects = self.megabytes - before.megabytes, self.objects - before.objects
-        return f"memory grew by {megabytes:,.0f} MB, {1024 * megabytes / max(1, objects):,.0f} KB per stored object"
+        grown = self.megabytes - before.megabytes
+        return f"memory grew by {grown:,.0f} MB, {self.kilobytes_per_object(before):,.0f} KB per stored object"
+
+    def kilobytes_per_object(self, before: _Footprint) -> float:
+        """Return by how much memory has grown for each object that is stored in S3 since."""
+        return 1024 * (self.megabytes - before.megabytes) / max(1, self.objects - before.objects)
 
 
 def _report(console: Console, seed: int, done: int, ended: Ended) -> None:

@@ -19,8 +19,8 @@ from tests.soak.plan import Trial
 
 _RUN_SECONDS = 400
 _REDRIVES = 2
-# What a run ends with if one of its shards is missing, whatever reads it first.
-_SHARD_MISSING = ("NoSuchKey", "TrainingJobFailed")
+# What a run ends with if one of its shards is missing. S3 reports a missing object as such only to those who may list.
+_SHARD_MISSING = ("AccessDenied", "NoSuchKey", "TrainingJobFailed")
 # A bad file is refused before any other function is called.
 _BEFORE_THE_LAUNCH = ("lambda.prepare", "lambda.record_failure")
 
