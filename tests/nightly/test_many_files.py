@@ -64,13 +64,14 @@ def test_of_five_hundred_files_none_is_lost_and_memory_stays_bounded(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Every other file is no census. As many files as may be in progress show how much memory is needed at least."""
-    settings = {"inference": "function", "refine_restarts": 2, "stability_refits": 2, "max_concurrent_runs": 4}
+    at_a_time = 4
+    settings = {"inference": "function", "refine_restarts": 2, "stability_refits": 2, "max_concurrent_runs": at_a_time}
     good = small_census()
     bodies = [b"" if at % REFUSED_EVERY == 0 else good for at in range(FILES)]
     with Cloud.start(tmp_path / "cloud", wait_scale=0.002) as cloud:
         runs = Runs(cloud, deploy(cloud, synth(tmp_path / "out", {"segmentation": settings})))
         with Memory(cloud.pid) as few:
-            ended(runs, [runs.upload(f"few{at}.csv", good) for at in range(settings["max_concurrent_runs"])])
+            ended(runs, [runs.upload(f"few{at}.csv", good) for at in range(at_a_time)])
         with Memory(cloud.pid) as memory:
             began = time.monotonic()
             dropped = dropped_at_once(runs, bodies)
@@ -81,7 +82,7 @@ def test_of_five_hundred_files_none_is_lost_and_memory_stays_bounded(
         record_property("peak_memory_mb", round(memory.peak))
         print(
             f"{FILES} files, uploaded in {uploaded:.0f} s: {seconds:.0f} s, {memory.peak:,.0f} MB at most"
-            f" ({few.peak:,.0f} MB with {settings['max_concurrent_runs']} files); {dict(found)}"
+            f" ({few.peak:,.0f} MB with {at_a_time} files); {dict(found)}"
         )
 
         refused = FILES // REFUSED_EVERY
