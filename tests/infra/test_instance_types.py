@@ -29,8 +29,9 @@ def test_the_file_is_what_the_tool_writes_from_the_pinned_cfn_lint() -> None:
 @pytest.mark.parametrize("region", REGIONS_WITH_IMAGES)
 def test_every_region_with_images_offers_one_of_the_default_types(region: str) -> None:
     defaults = Settings()
-    assert "ml.m5.large" not in not_offered(defaults.hosting_instance_types, region, "hosting")
-    assert "ml.m5.large" not in not_offered(defaults.training_instance_types, region, "training")
+    hosting, training = defaults.hosting_instance_types, defaults.training_instance_types
+    assert len(not_offered(hosting, region, "hosting")) < len(hosting)
+    assert len(not_offered(training, region, "training")) < len(training)
 
 
 def test_a_region_without_a_type_is_said_on_synth_with_what_happens_instead() -> None:

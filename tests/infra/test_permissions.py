@@ -244,6 +244,12 @@ def test_in_kms_mode_a_function_with_dead_letters_may_encrypt_them(function: str
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(f"Functions{function}Role", **KMS)
 
 
+def test_sagemaker_may_list_the_results_whatever_prefix_its_request_has() -> None:
+    """CreateTrainingJob checks the output bucket by a request without one."""
+    (statement,) = [s for s in statements("SageMakerRole") if "s3:ListBucket" in s["Action"]]
+    assert "Condition" not in statement
+
+
 def test_in_kms_mode_the_sagemaker_role_may_encrypt_outputs() -> None:
     assert "kms:Encrypt" in actions("SageMakerRole", **KMS)
 

@@ -182,6 +182,7 @@ def test_a_job_or_endpoint_that_cannot_be_described_yet_is_asked_for_again(defin
     for task in asked:
         errors = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
         assert {"SageMaker.SageMakerException", "SageMaker.ResourceNotFoundException"} <= errors
+        assert "SageMaker.SdkClientException" in errors
 
 
 def test_a_full_quota_is_waited_for_only_where_something_is_launched(definition: dict[str, Any]) -> None:
