@@ -13,6 +13,7 @@ CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHO
 RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
 DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
+STEPFUNCTIONS := .venv-stepfunctions
 MUTANTS := .venv-mutants
 
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
@@ -72,6 +73,13 @@ $(CONFORMANCE_READY): requirements-conformance.txt
 	@$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -r requirements-conformance.txt
 	@touch $@
 
+$(STEPFUNCTIONS)/.ready: requirements-stepfunctions.txt | $(VENV)/.ready-to-run
+	@echo "Installing LocalStack's Step Functions into $(STEPFUNCTIONS) (once)…"
+	@test -x $(STEPFUNCTIONS)/bin/python || $(CONFORMANCE_PYTHON) -m venv $(STEPFUNCTIONS)
+	@$(BIN)/python -m uv pip install -q --python $(STEPFUNCTIONS)/bin/python -r requirements-stepfunctions.txt \
+		|| $(STEPFUNCTIONS)/bin/pip install -q --disable-pip-version-check -r requirements-stepfunctions.txt
+	@touch $@
+
 setup: $(DEV) ## Install everything that runs, tests and checks need
 
 run: $(RUN) ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir
@@ -100,8 +108,9 @@ format: setup ## Format the code and apply ruff's fixes
 unit: setup ## The tests that need no embedded AWS
 	@$(BIN)/pytest tests/unit
 
-conformance: setup $(CONFORMANCE_READY) ## Our formats and our SageMaker, judged by MXNet and the SageMaker SDK
+conformance: setup $(CONFORMANCE_READY) $(STEPFUNCTIONS)/.ready ## Our formats, SageMaker and states against others' implementations
 	@$(CONFORMANCE)/bin/python -m pytest tests/conformance
+	@$(BIN)/pytest tests/interpreter
 
 browser: setup ## The report in a real browser
 	@$(BIN)/pytest tests/browser
@@ -140,7 +149,7 @@ nightly: test mutants ## What takes too long for every change
 
 test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 $(addprefix --ignore tests/,conformance nightly) $(addprefix --ignore ,$(CROWDED))
+	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 $(addprefix --ignore tests/,conformance interpreter nightly) $(addprefix --ignore ,$(CROWDED))
 	@$(BIN)/pytest --durations 6 $(CROWDED)
 
 synth: $(RUN) ## Synthesize the template into cdk.out
@@ -183,4 +192,4 @@ site: docs ## Build the documents as a site into site; a dead link is an error
 	@echo "site/index.html"
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(STEPFUNCTIONS) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor
