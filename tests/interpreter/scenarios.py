@@ -22,15 +22,18 @@ SHARDS = [{"index": 0}, {"index": 1}, {"index": 2}]
 INPUT = {"run_id": "r", "input": {"bucket": "incoming", "key": "incoming/census.csv", "version": "1"}}
 
 _PAYLOADS: dict[str, Any] = {
-    "Prepare": {"rows": 3220, "features": 34, "shards": len(SHARDS), "shards_key": SHARDS_KEY},
+    "Prepare": {"rows": 3220, "features": 34, "shards": len(SHARDS), "shards_key": SHARDS_KEY, "vintage": 2015},
     "ChooseClusters": {"clusters": 8},
     "FreshStarts": {"clusters": 8},
+    "Align": {"kept": 8},
     "Refine": {"artifacts": "s3://results/refined/model.tar.gz"},
     "Stability": {"refits": 20},
     "ProjectShard": {"components": 7},
     "LabelShard": {"rows": 1000},
     "Publish": {"labels": "runs/r/labels.csv", "rows": 3220},
 }
+"""The payload that each function returns; a new function's state needs one here."""
+
 _ARTIFACTS = {"S3ModelArtifacts": "s3://results/trained/model.tar.gz"}
 
 
