@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from contract.run_settings import RunSettings
-from lambdas.support.launching import Attempt, launch
+from lambdas.support.launching import Attempt, launch, once_visible
 
 BASE = "census-segmentation-run-pca"
 Launch = Callable[..., Any]
@@ -19,6 +19,7 @@ class Jobs:
     def __init__(self, *, refused: Iterable[str] = ()) -> None:
         self.instance_types = ["ml.c4.xlarge", "ml.m5.large"]
         self.refused = refused
+        self.unsupported: list[str] = []
         self.full: dict[str, tuple[int, int]] = {}
         self.jobs: dict[str, Attempt] = {}
 
@@ -28,6 +29,9 @@ class Jobs:
     def create(self, name: str, instance_type: str) -> None:
         if instance_type in self.refused:
             error: Any = {"Error": {"Code": "ResourceLimitExceeded", "Message": f"the limit for {instance_type} is 0"}}
+            raise ClientError(error, "CreateTrainingJob")
+        if instance_type in self.unsupported:
+            error = {"Error": {"Code": "ValidationException", "Message": f"Unsupported instance type: {instance_type}"}}
             raise ClientError(error, "CreateTrainingJob")
         if instance_type in self.full:
             limit, used = self.full[instance_type]
@@ -67,6 +71,25 @@ def test_a_finished_job_is_reused(jobs: Jobs, launched: Launch) -> None:
 def test_a_quota_of_zero_makes_the_next_instance_type_serve(jobs: Jobs, launched: Launch) -> None:
     jobs.refused = ["ml.c4.xlarge"]
     assert launched() == launched() == {"name": f"{BASE}-2", "instance_type": "ml.m5.large"}
+
+
+def test_a_type_that_the_region_does_not_offer_makes_the_next_one_serve(jobs: Jobs, launched: Launch) -> None:
+    jobs.unsupported = ["ml.c4.xlarge"]
+    assert launched() == {"name": f"{BASE}-2", "instance_type": "ml.m5.large"}
+
+
+def test_what_was_created_a_moment_ago_is_asked_for_until_it_is_found() -> None:
+    attempts: list[str] = []
+
+    def create_endpoint(name: str) -> str:
+        attempts.append(name)
+        if len(attempts) < 2:
+            error: Any = {"Error": {"Code": "ValidationException", "Message": "Could not find endpoint configuration"}}
+            raise ClientError(error, "CreateEndpoint")
+        return "created"
+
+    assert once_visible(create_endpoint, name=BASE) == "created"
+    assert attempts == [BASE, BASE]
 
 
 def test_a_quota_of_zero_everywhere_is_said_under_its_own_name(jobs: Jobs, launched: Launch) -> None:
