@@ -15,6 +15,7 @@ from embedded_aws.ministack import (
     decisions,
     environments,
     events,
+    executions,
     fault_points,
     functions,
     log_groups,
@@ -26,7 +27,8 @@ from embedded_aws.ministack import (
     sagemaker,
     sessions,
     signatures,
-    workflows,
+    states_language,
+    task_permissions,
 )
 from embedded_aws.processes.client import ForkHost
 
@@ -66,7 +68,9 @@ def install(
     environments.apply(idle_seconds)
     networks.apply()
     roles.apply()
-    workflows.apply()
+    executions.apply()
+    states_language.apply()
+    task_permissions.apply()
     events.apply()
     object_events.apply()
     objects.apply()

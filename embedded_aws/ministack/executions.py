@@ -1,4 +1,4 @@
-"""Step Functions: starts, stops, times out and redrives executions, and runs tasks with the state machine's role."""
+"""Step Functions: starts, stops, times out, redrives and describes executions, and publishes their status."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import contextvars
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from ministack import app
-from ministack.core import iam_actions
-from ministack.core.responses import _service_model, error_response_json, get_account_id, get_region, json_response
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import eventbridge
 from ministack.services import stepfunctions as sfn
 
-from embedded_aws.ministack import authorization, interpreter
+from embedded_aws.ministack import interpreter
 from embedded_aws.ministack.interpreter import Run, Scope, Stopped, add_event, current_scope, run_states
 
 _REDRIVABLE = ("FAILED", "ABORTED", "TIMED_OUT")
@@ -44,12 +41,7 @@ def apply() -> None:
     start_the_same_execution_once()
     stop_everything_an_execution_runs()
     redrive_executions()
-    tell_what_can_be_redriven()
-    fail_on_paths_that_lead_nowhere()
-    leave_runtime_errors_uncaught()
-    name_errors_as_the_java_sdk_does()
-    run_tasks_under_the_role()
-    bind_permissions_to_map_runs()
+    report_what_can_be_redriven()
 
 
 def run_executions_in_scopes() -> None:
@@ -185,11 +177,11 @@ def stop_everything_an_execution_runs() -> None:
 
     def stop_execution(data: dict[str, Any]) -> Any:
         with _lock:
-            answer = original(data)
+            response = original(data)
             scope = _scopes.get(str(data.get("executionArn")))
             if scope is not None and scope.run.execution["status"] == "ABORTED":
                 scope.stop()
-        return answer
+        return response
 
     sfn._stop_execution = stop_execution
 
@@ -245,16 +237,16 @@ def redrive_status(execution: dict[str, Any]) -> tuple[str, str | None]:
     return "NOT_REDRIVABLE", f"Execution is {status} and cannot be redriven"
 
 
-def tell_what_can_be_redriven() -> None:
+def report_what_can_be_redriven() -> None:
     """Let DescribeExecution report redrives, and omit the output of an execution that has not succeeded."""
     original: Callable[[dict[str, Any]], Any] = sfn._describe_execution
 
     def describe_execution(data: dict[str, Any]) -> Any:
-        answer = original(data)
+        response = original(data)
         execution = sfn._executions.get(str(data.get("executionArn")))
         if execution is None:
-            return answer
-        description = {key: value for key, value in json.loads(answer[2]).items() if value is not None}
+            return response
+        description = {key: value for key, value in json.loads(response[2]).items() if value is not None}
         if execution["status"] != "SUCCEEDED":
             description.pop("output", None)
             description.pop("outputDetails", None)
@@ -307,140 +299,3 @@ def _emit_status(execution: dict[str, Any]) -> None:
 
 def _within_limit(payload: str | None) -> str | None:
     return payload if payload is not None and len(payload.encode()) <= _STATUS_EVENT_LIMIT else None
-
-
-def fail_on_paths_that_lead_nowhere() -> None:
-    """Fail a state with States.Runtime if a JSONPath other than that of IsPresent finds nothing, as on AWS."""
-    resolve, evaluate = sfn._resolve_path, sfn._evaluate_rule
-
-    def strict(path: str, data: Any) -> Any:
-        found = resolve(path, data)
-        if found is None and not _exists(path, data):
-            shown = json.dumps(data)[:1000]
-            raise sfn._ExecutionError(
-                "States.Runtime", f"The JSONPath '{path}' could not be found in the input '{shown}'"
-            )
-        return found
-
-    def evaluate_rule(rule: dict[str, Any], data: Any, ctx: Any = None) -> bool:
-        if "IsPresent" not in rule:
-            return bool(evaluate(rule, data, ctx))
-        path = rule["Variable"]
-        present = _exists(path[1:], ctx or {}) if path.startswith("$$") else _exists(path, data)
-        return present is rule["IsPresent"]
-
-    sfn._resolve_path = strict
-    sfn._evaluate_rule = evaluate_rule
-
-
-def _exists(path: str, data: Any) -> bool:
-    tokens = sfn._parse_jsonpath_tokens(path) if path.startswith("$") else []
-    if tokens is None:
-        return False
-    for kind, value in tokens:
-        if kind == "wildcard":
-            return True  # the result is a list, which may be empty
-        has_field = kind == "field" and isinstance(data, dict) and value in data
-        has_index = kind == "index" and isinstance(data, list) and value < len(data)
-        if not (has_field or has_index):
-            return False
-        data = data[value]
-    return True
-
-
-def leave_runtime_errors_uncaught() -> None:
-    """Let no Retry or Catch match States.Runtime, and match States.DataLimitExceeded only by its name, as on AWS."""
-    original: Callable[[list[str], str], bool] = sfn._error_matches
-
-    def error_matches(error_equals: list[str], error: str) -> bool:
-        if error in ("States.Runtime", "States.DataLimitExceeded"):
-            return error in error_equals and error == "States.DataLimitExceeded"
-        return original(error_equals, error)
-
-    sfn._error_matches = error_matches
-
-
-def name_errors_as_the_java_sdk_does() -> None:
-    """Name an SDK task's error after the Java SDK's exception: its own if modelled, otherwise the service's."""
-    original: Callable[[str, str], str] = sfn._prefix_sdk_error
-
-    def prefix_sdk_error(service: str, code: str) -> str:
-        prefix = sfn._AWS_SDK_ERROR_PREFIX.get(service)
-        model = _service_model(sfn._AWS_SDK_SERVICE_MAP.get(service, {}).get("service_key", service))
-        if prefix is None or model is None or code.startswith("States."):
-            return original(service, code)
-        code = re.split(r"[#.]", code)[-1]
-        modelled = {shape.name: shape.metadata.get("error", {}).get("code") for shape in model.error_shapes}
-        for name, wire in modelled.items():
-            if code in (name, wire):
-                stem = name.removesuffix("Exception").removesuffix("Fault")
-                return f"{prefix}.{stem}Exception"
-        return f"{prefix}.{prefix}Exception"
-
-    sfn._prefix_sdk_error = prefix_sdk_error
-
-
-def run_tasks_under_the_role() -> None:
-    """Check the state machine's role for function invocations, SDK calls and reading the items of a Map."""
-    call_lambda, call_service, read_text = sfn._call_lambda, app.call_service_handler_sync, sfn._s3_object_text
-
-    def checked_call_lambda(func_ref: str, event: Any) -> Any:
-        scope = current_scope.get()
-        if scope is not None:
-            arn = func_ref
-            if not arn.startswith("arn:"):
-                arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:function:{func_ref}"
-            authorization.authorize_task(scope.run.role_arn, "lambda:InvokeFunction", arn, "Lambda.AWSLambdaException")
-        try:
-            return call_lambda(func_ref, event)
-        except sfn._ExecutionError as error:
-            # Throttling is not an error of the function.
-            if error.error == "Lambda.Unknown" and "TooManyRequestsException" in str(error.cause):
-                raise sfn._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
-            raise
-
-    def checked_call_service(  # noqa: PLR0917 - as the original
-        handler: Any,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: Any,
-        query: Any,
-        timeout: float | None = None,
-    ) -> Any:
-        scope = current_scope.get()
-        if scope is not None:
-            service = headers.get("host", "").split(".")[0]
-            raw = body.encode() if isinstance(body, str) else body
-            action = iam_actions.extract_iam_action(service, method, path, headers, raw, query)
-            resource = iam_actions.extract_resource_arn(
-                service, method, path, headers, raw, query, get_region(), get_account_id()
-            )
-            try:
-                authorization.check_role(scope.run.role_arn, action, resource)
-            except authorization.Denied as denied:
-                return 400, {}, json.dumps({"__type": "AccessDeniedException", "message": str(denied)}).encode()
-        return call_service(handler, method, path, headers, body, query, timeout)
-
-    def checked_read_text(bucket: str, key: str) -> str:
-        scope = current_scope.get()
-        if scope is not None:
-            arn = f"arn:aws:s3:::{bucket}/{key}"
-            authorization.authorize_task(scope.run.role_arn, "s3:GetObject", arn, "States.ItemReaderFailed")
-        return str(read_text(bucket, key))
-
-    sfn._call_lambda = checked_call_lambda
-    app.call_service_handler_sync = checked_call_service
-    sfn._s3_object_text = checked_read_text
-
-
-def bind_permissions_to_map_runs() -> None:
-    """Evaluate policies for operations on a Map Run with its ARN as the resource."""
-    original: Callable[..., str] = iam_actions.extract_resource_arn
-
-    def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
-        if service == "states" and (arn := iam_actions._safe_json_field(body, "mapRunArn")):
-            return str(arn)
-        return original(service, method, path, headers, body, *rest)
-
-    iam_actions.extract_resource_arn = extract_resource_arn
