@@ -13,7 +13,7 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from embedded_aws.ministack import workflows
+from embedded_aws.ministack import executions, states_language
 from embedded_aws.ministack.interpreter import current_scope
 
 _ROLE = "arn:aws:iam::000000000000:role/machine"
@@ -47,7 +47,8 @@ class Script:
 def main(table: Path, histories: Path) -> None:
     """Read the table of scenarios, run each as one execution, and write their histories."""
     given = json.loads(table.read_text())
-    workflows.apply()
+    executions.apply()
+    states_language.apply()
     script = Script(given["scenarios"])
     sfn._invoke_resource = script.invoke
     sfn._s3_object_text = lambda _bucket, _key: json.dumps(given["shards"])
