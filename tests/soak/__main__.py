@@ -33,7 +33,7 @@ from tests.soak.trial import Ended, carry_out, shrink
 _IDLE_SECONDS = 5.0
 _WARM_UP_RUNS = 4
 # Histories of executions, logs and CloudTrail's events stay in memory, as AWS keeps them. A run stores some 25 objects.
-_KILOBYTES_PER_OBJECT = 100
+_KILOBYTES_PER_OBJECT = 150
 _SETTINGS = SETTINGS | {
     # So that some files wait in the queue.
     "max_concurrent_runs": 6,
