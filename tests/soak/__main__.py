@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -55,42 +56,48 @@ def soak(count: int, seed: int, at_a_time: int, console: Console, only: Sequence
         The numbers of the runs to carry out, if not all.
     """
     trials = [draw(seed, number) for number in only or range(count)]
-    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        assembly = synth(ROOT / "build" / "soak.out", {"segmentation": _SETTINGS})
-        with Cloud.start(Path(directory), wait_scale=0.05, idle_seconds=_IDLE_SECONDS) as cloud:
-            runs = Runs(cloud, deploy(cloud, assembly))
-            runs.receive_again_after(1)
-            for number in range(_WARM_UP_RUNS):
-                runs.end(runs.upload(f"warm{number}.csv"))
-            before = _Footprint(runs)
-            began = time.monotonic()
-            with (
-                Memory(cloud.pid) as memory,
-                _ChangingQuotas(runs, seed) as quotas,
-                ThreadPoolExecutor(at_a_time) as pool,
-            ):
-                started = [pool.submit(carry_out, runs, trial, f"soak{trial.number:05}") for trial in trials]
-                ended = []
-                for number, each in enumerate(as_completed(started), 1):
-                    ended.append(each.result())
-                    _report(console, seed, number, ended[-1])
-            seconds = time.monotonic() - began
-            after = _Footprint(runs)
-            found = [*after.violations_since(before), *_violations_at_the_end(runs, len(trials))]
-            violations = [f"at the end: {each}" for each in found]
-            _shrink_all(runs, ended, console)
-    console.print(_table(ended))
-    statuses = Counter(each.status for each in ended)
-    failed = [each for each in ended if each.violations]
-    for line in [*violations, after.growth_since(before)]:
-        console.print(line)
-    console.print(
-        f"seed {seed}: {len(ended)} runs in {seconds:.0f} s, {at_a_time} at a time, {memory.peak:,.0f} MB at most, "
-        f"{quotas.changes} changes of the account's quotas; "
-        f"{', '.join(f'{number} {status}' for status, number in statuses.most_common())}; "
-        f"{sum(len(each.violations) for each in failed) + len(violations)} violations"
-    )
+    with _deployed() as runs:
+        before, began = _Footprint(runs), time.monotonic()
+        with (
+            Memory(runs.cloud.pid) as memory,
+            _ChangingQuotas(runs, seed) as quotas,
+            ThreadPoolExecutor(at_a_time) as pool,
+        ):
+            started = [pool.submit(carry_out, runs, trial, f"soak{trial.number:05}") for trial in trials]
+            ended = []
+            for number, each in enumerate(as_completed(started), 1):
+                ended.append(each.result())
+                _report(console, seed, number, ended[-1])
+        seconds, after = time.monotonic() - began, _Footprint(runs)
+        violations = [*after.violations_since(before), *_violations_at_the_end(runs, len(trials))]
+        failed = [each for each in ended if each.violations]
+        console.print(_table(ended))
+        for line in [*(f"at the end: {each}" for each in violations), after.growth_since(before)]:
+            console.print(line)
+        statuses = Counter(each.status for each in ended)
+        console.print(
+            f"seed {seed}: {len(ended)} runs in {seconds:.0f} s, {at_a_time} at a time, {memory.peak:,.0f} MB at most, "
+            f"{quotas.changes} changes of the account's quotas; "
+            f"{', '.join(f'{number} {status}' for status, number in statuses.most_common())}; "
+            f"{sum(len(each.violations) for each in failed) + len(violations)} violations"
+        )
+        _shrink_all(runs, failed, console)
     return not failed and not violations
+
+
+@contextmanager
+def _deployed() -> Iterator[Runs]:
+    """Deploy the soak's stack into an embedded AWS of its own, and carry out the first few runs."""
+    assembly = synth(ROOT / "build" / "soak.out", {"segmentation": _SETTINGS})
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as directory,
+        Cloud.start(Path(directory), wait_scale=0.05, idle_seconds=_IDLE_SECONDS) as cloud,
+    ):
+        runs = Runs(cloud, deploy(cloud, assembly))
+        runs.receive_again_after(1)
+        for number in range(_WARM_UP_RUNS):
+            runs.end(runs.upload(f"warm{number}.csv"))
+        yield runs
 
 
 class _ChangingQuotas:
@@ -187,8 +194,8 @@ def _report(console: Console, seed: int, done: int, ended: Ended) -> None:
         console.print(f"[{done}] run {ended.trial.number}, with {disturbed}: {ended.status}, {ended.seconds:.0f} s")
 
 
-def _shrink_all(runs: Runs, ended: Sequence[Ended], console: Console) -> None:
-    for failed in (each for each in ended if each.violations):
+def _shrink_all(runs: Runs, violating: Sequence[Ended], console: Console) -> None:
+    for failed in violating:
 
         def again(trial: Trial) -> Ended:
             # The faults are bound to the name, of which a run id has no more than 14 characters.
