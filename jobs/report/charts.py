@@ -151,7 +151,7 @@ def _variance(document: SegmentsDocument, variance_to_keep: float) -> AnyChart:
         {"n": n + 1, "share": share, "kept": n < kept} for n, share in enumerate(document["pca"]["explained_variance"])
     ]
     base = alt.Chart(alt.InlineData(values)).encode(
-        x=alt.X("n:O", title="Components kept", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+        x=alt.X("n:O", title="Components kept", axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=5)),
         y=alt.Y(
             "share:Q",
             title="Variance explained",

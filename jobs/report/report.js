@@ -9,13 +9,16 @@
   const shown = new Set(names.keys());
   const filtered = new Map(); // the views to which the filter applies -> their signals as they should be now
 
+  const NARROW = 640; // pixels; as in report.css
+  const theme = window.innerWidth > NARROW ? data.theme : { ...data.theme, axis: { ...data.theme.axis, labelLimit: 120 } };
+
   // With `ast`, Vega interprets expressions. Compiling them is forbidden by the page's Content-Security-Policy.
   async function draw(element, name, datasets = {}, ownSignals = () => ({})) {
     const spec = structuredClone(charts[name]);
     const signals = () => ({ shown: [...shown], ...ownSignals() });
     for (const parameter of spec.params ?? []) parameter.value = signals()[parameter.name] ?? parameter.value;
     const { view } = await vegaEmbed(element, { ...spec, datasets: { ...spec.datasets, ...datasets } }, {
-      actions: false, renderer: "svg", ast: true, config: data.theme, tooltip: { theme: "custom" },
+      actions: false, renderer: "svg", ast: true, config: theme, tooltip: { theme: "custom" },
     });
     if (spec.params) filtered.set(view, signals);
     return view;
