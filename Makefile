@@ -14,6 +14,7 @@ RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
 DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
 CONFORMANCE_READY := $(CONFORMANCE)/.ready
 STEPFUNCTIONS := .venv-stepfunctions
+SPEED := .venv-speed
 MUTANTS := .venv-mutants
 
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
@@ -171,11 +172,13 @@ release: setup ## Write dist: the wheel, the template with a script for the AWS 
 stability: setup ## How far the labels of one file agree from run to run
 	@$(BIN)/python -m bench.stability
 
-bench: setup $(CONFORMANCE_READY) ## Measure, as ratios against named references
+$(SPEED)/.ready: requirements-speed.txt
+	@test -x $(SPEED)/bin/python || $(PYTHON) -m venv $(SPEED)
+	@$(SPEED)/bin/pip install -q --disable-pip-version-check -r requirements-speed.txt
+	@touch $@
+
+bench: setup $(CONFORMANCE_READY) $(SPEED)/.ready ## Measure against named references, and write docs/performance.md
 	@$(BIN)/python -m bench
-	@$(BIN)/python -m bench.stability
-	@$(BIN)/python -m bench.certainty
-	@$(BIN)/python -m bench.bombs
 
 # A pin that the advisories' index doesn't know is no pin without vulnerabilities: both audits then fail, and say so.
 audit: setup ## Known vulnerabilities and licences of all pins
@@ -192,4 +195,4 @@ site: docs ## Build the documents as a site into site; a dead link is an error
 	@echo "site/index.html"
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) $(STEPFUNCTIONS) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(STEPFUNCTIONS) $(SPEED) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor

@@ -1,84 +1,124 @@
-"""Measure everything as ratios to references that are measured in the same run: ``make bench``.
+"""Measure everything, and write the table of docs/performance.md: ``make bench``.
 
-Prints a table, compares it with the previous results in ``bench/last.json``, and replaces those. A ratio of 2 means
-twice as fast as the reference; the timeline's ratio is the duration of a run divided by the time that SageMaker takes.
+Each part runs in a process of its own, so that memory and imports of others do not affect it, and on one thread. Most
+parts run twice: a figure is the mean of both, and its noise is the difference between them. A figure that is worse than
+the last one of the same machine by more than the noise of both is reported. ``bench/last.json`` keeps the last results.
 """
 
 import json
 import os
+import platform
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench import report
+
 ROOT = Path(__file__).parents[1]
 LAST = ROOT / "bench" / "last.json"
-CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
-# Each runs in its own process, so that memory and imports of others do not affect it.
-MODULES = {
-    "formats": str(CONFORMANCE_PYTHON),
-    "prepare": sys.executable,
-    "algorithms": sys.executable,
-    "whole_run": sys.executable,
-    "functions": sys.executable,
-    "forks": sys.executable,
-    "timeline": sys.executable,
-    "first_contact": sys.executable,
+DOCUMENT = ROOT / "docs" / "performance.md"
+CONFORMANCE_PYTHON = str(ROOT / ".venv-conformance" / "bin" / "python")
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class Part(NamedTuple):
+    """How a part is measured; those that take minutes run once."""
+
+    times: int = 2
+    python: str = sys.executable
+
+
+PARTS = {
+    "formats": Part(times=1, python=CONFORMANCE_PYTHON),
+    "readers": Part(times=1),
+    "prepare": Part(times=1),
+    "algorithms": Part(),
+    "certainty": Part(),
+    "whole_run": Part(),
+    "functions": Part(times=1),
+    "forks": Part(),
+    "help": Part(),
+    "timeline": Part(times=1),
+    "first_contact": Part(times=1),
 }
 
 Row = dict[str, Any]
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(MODULES)}; all by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all by default.")] = None,
 ) -> None:
-    """Measure, print, compare with the last time, and keep."""
-    unknown = set(names or ()) - MODULES.keys()
+    """Measure, print, compare with the last time, and keep; without names also write docs/performance.md.
+
+    The exit code is 1 if a part could not be measured.
+    """
+    unknown = set(names or ()) - PARTS.keys()
     if unknown:
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; expected some of {', '.join(MODULES)}")
-    last: dict[str, Row] = json.loads(LAST.read_text()) if LAST.exists() else {}
-    measured: dict[str, Row] = {}
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    for name in names or MODULES:
-        console.print(f"measuring {name} …", style="dim")
-        measured |= {row["name"]: row for row in _measure(name)}
-    console.print(_table(measured, last))
+    last = json.loads(LAST.read_text()) if LAST.exists() else {}
+    before: dict[str, Row] = last.get("rows", {}) if last.get("machine") == machine() else {}
+    measured: dict[str, Row] = {}
+    failed: list[str] = []
+    for name in names or PARTS:
+        try:
+            runs = [_measure(name, console) for _ in range(PARTS[name].times)]
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            console.print(f"{name} could not be measured: {error}", style="red")
+            failed.append(name)
+            continue
+        measured |= {row["name"]: row for row in report.merged(runs, part=name)}
+    console.print(_table(measured, before))
     if any("parts" in row for row in measured.values()):
-        console.print(_parts(measured))
-    LAST.write_text(json.dumps(last | measured, indent=2) + "\n")
+        console.print(_shares(measured))
+    for sentence in report.worse(measured, before):
+        console.print(sentence, style="yellow")
+    rows = before | measured
+    LAST.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
     console.print(f"written to {LAST.relative_to(ROOT)}")
+    if not names:
+        head = f"{machine()}; {date.today().isoformat()}; commit {_commit()}."
+        report.write(DOCUMENT, head, list(measured.values()), failed)
+        console.print(f"written to {DOCUMENT.relative_to(ROOT)}")
+    raise typer.Exit(1 if failed else 0)
 
 
-def _measure(name: str) -> list[Row]:
-    command = [MODULES[name], "-m", f"bench.{name}"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ))
+def machine() -> str:
+    """Describe the machine and the Python that measure."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"{platform.system()} on {platform.machine()}, {os.cpu_count()} processors, {memory:.0f} GB of memory, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _measure(name: str, console: Console) -> list[Row]:
+    console.print(f"measuring {name} …", style="dim")
+    command = [PARTS[name].python, "-m", f"bench.{name}"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | ONE_THREAD)
     rows: list[Row] = json.loads(done.stdout)
     return rows
 
 
-def _table(measured: dict[str, Row], last: dict[str, Row]) -> Table:
-    table = Table("what", "against", title="ratios against a reference measured in the same run")
-    for heading in ("rows", "seconds", "reference s", "ratio", "last ratio", "MB/s", "peak MB"):
-        table.add_column(heading, justify="right")
+def _table(measured: dict[str, Row], before: dict[str, Row]) -> Table:
+    table = Table("what", *report.HEADINGS[1:], "last ratio")
     for name, row in measured.items():
-        table.add_row(
-            name,
-            row["reference"],
-            f"{row['rows']:,}",
-            f"{row['seconds']:.4g}",
-            f"{row['reference_seconds']:.4g}",
-            f"{row['ratio']:.4g}",
-            f"{last[name]['ratio']:.4g}" if name in last else "",
-            *(f"{row[key]:,.0f}" if key in row else "" for key in ("mb_per_s", "peak_rss_mb")),
-        )
+        table.add_row(*report.cells(row), report.number(before.get(name, {}).get("ratio")))
     return table
 
 
-def _parts(measured: dict[str, Row]) -> Table:
+def _shares(measured: dict[str, Row]) -> Table:
     table = Table("what", "part", title="where the time goes; parts overlap where they run side by side")
     for heading in ("seconds", "share"):
         table.add_column(heading, justify="right")

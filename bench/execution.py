@@ -1,7 +1,7 @@
 """Runs one execution for a synthetic census, in a separate embedded AWS."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from local.synth import synth
 
 
 @contextmanager
-def execution(rows: int | None = None, **cloud_options: Any) -> Iterator[tuple[Stack, Snapshot]]:
+def execution(
+    rows: int | None = None, settings: Mapping[str, Any] | None = None, **cloud_options: Any
+) -> Iterator[tuple[Stack, Snapshot]]:
     """Run a census of `rows`, by default the 3,220 counties; yield the running stack and the ended execution.
+
+    `settings` replace those of ``cdk.json``.
 
     Raises
     ------
@@ -27,8 +31,9 @@ def execution(rows: int | None = None, **cloud_options: Any) -> Iterator[tuple[S
         home = Path(directory)
         csv = home / sample.FILE_NAME
         sample.write(csv, rows=rows)
+        assembly = synth(home / "cdk.out", {"segmentation": dict(settings or {})})
         with Cloud.start(home / "cloud", **cloud_options) as cloud:
-            stack = Stack.of_outputs(cloud, deploy(cloud, synth(home / "cdk.out")).values)
+            stack = Stack.of_outputs(cloud, deploy(cloud, assembly).values)
             follower = Follower(stack.client("stepfunctions"), stack.execution_arn(stack.upload(csv)))
             run = follower.watch(lambda _: None)
             if run.status != "SUCCEEDED":

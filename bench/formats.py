@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,70 +22,81 @@ import numpy as np
 
 from jobs.sagemaker import ndarray, recordio
 
-ROWS, FEATURES = 100_000, 34
+ROWS, FEATURES = 50_000, 34
 _OUR_REPEATS = 15
-_THEIR_REPEATS = 3
+_THEIR_REPEATS = 2
+
+FORMATS = {
+    "recordIO encode": "sagemaker 2's write_numpy_to_dense_tensor",
+    "recordIO decode": "sagemaker 2's read_records + stack",
+    "NDArray read, one matrix": "mx.nd.load",
+    "NDArray read, PCA artifact": "mx.nd.load",
+}
+"""Each measurement, and its reference."""
 
 Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Measure our formats and the references in one process, and check that their results are equal.
+    """Measure each format and its reference in a process of its own.
 
     Returns
     -------
     list
         One row per measurement: ``name``, ``reference``, ``rows``, ``seconds`` (our median), ``reference_seconds``
         (their minimum, so that a busy machine does not favor us), ``ratio`` of the two, ``mb_per_s`` (10^6 bytes of
-        the format per second), ``peak_rss_mb`` (of this process after our code and before the reference).
+        the format per second), and the peak memory of both.
     """
+    commands = ([sys.executable, "-m", "bench.formats", name] for name in FORMATS)
+    return [json.loads(subprocess.run(each, stdout=subprocess.PIPE, check=True).stdout) for each in commands]
+
+
+def _one(name: str) -> Row:
+    """Measure our code and then the reference, and check that both read and write the same."""
     matrix = np.random.default_rng(0).random((ROWS, FEATURES), np.float32)
-    model = {
-        name: np.random.default_rng(1).random(shape, np.float32)
-        for name, shape in {"s": (33,), "v": (FEATURES, 33), "mean": (1, FEATURES)}.items()
-    }
+    shapes = {"s": (33,), "v": (FEATURES, 33), "mean": (1, FEATURES)}
+    model = {key: np.random.default_rng(1).random(shape, np.float32) for key, shape in shapes.items()}
     with tempfile.TemporaryDirectory() as directory:
-        big, small = Path(directory, "big"), Path(directory, "model_algo-1")
-        big.write_bytes(ndarray.save([matrix]))
-        small.write_bytes(ndarray.save(model))
+        path = Path(directory, "model_algo-1")
+        path.write_bytes(ndarray.save(model if name.endswith("artifact") else [matrix]))
         records = recordio.encode(matrix)
-        ours = {
-            "recordIO encode": _timed(lambda: recordio.encode(matrix)),
-            "recordIO decode": _timed(lambda: recordio.decode(records)),
-            "NDArray read, one matrix": _timed(lambda: _sums(ndarray.load(big.read_bytes()))),
-            "NDArray read, PCA artifact": _timed(lambda: _sums(ndarray.load(small.read_bytes()))),
-        }
+        ours: Callable[[], Any]
+        theirs: Callable[[], Any]
+        if name == "recordIO encode":
+            ours, size = lambda: recordio.encode(matrix), len(records)
+        elif name == "recordIO decode":
+            ours, size = lambda: recordio.decode(records), len(records)
+        else:
+            ours, size = lambda: _sums(ndarray.load(path.read_bytes())), path.stat().st_size
+        seconds, peak = _timed(ours)
         sdk_encode, sdk_decode, mxnet_load = _references()
-        _check(matrix, records, sdk_encode, sdk_decode)
-        sdk, mxnet = "sagemaker 2's", "mx.nd.load"
-        theirs: dict[str, tuple[str, Callable[[], Any], int, int]] = {
-            "recordIO encode": (f"{sdk} write_numpy_to_dense_tensor", lambda: sdk_encode(matrix), ROWS, len(records)),
-            "recordIO decode": (f"{sdk} read_records + stack", lambda: sdk_decode(records), ROWS, len(records)),
-            "NDArray read, one matrix": (mxnet, lambda: _sums(mxnet_load(big)), ROWS, big.stat().st_size),
-            "NDArray read, PCA artifact": (mxnet, lambda: _sums(mxnet_load(small)), FEATURES, small.stat().st_size),
-        }
-        rows: list[Row] = []
-        for name, (reference, function, count, size) in theirs.items():
-            (seconds, rss), their_seconds = ours[name], _best(function)
-            rows.append(
-                {
-                    "name": name,
-                    "reference": reference,
-                    "rows": count,
-                    "seconds": round(seconds, 6),
-                    "reference_seconds": round(their_seconds, 6),
-                    "ratio": round(their_seconds / seconds, 1),
-                    "mb_per_s": round(size / seconds / 1e6, 1),
-                    "peak_rss_mb": round(rss, 1),
-                }
-            )
-        return rows
+        if name == "recordIO encode":
+            theirs = lambda: sdk_encode(matrix)  # noqa: E731 - one of three
+        elif name == "recordIO decode":
+            theirs = lambda: sdk_decode(records)  # noqa: E731
+        else:
+            theirs = lambda: _sums(mxnet_load(path))  # noqa: E731
+        their_seconds = _best(theirs)
+        their_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        if name.startswith("recordIO"):
+            _check(matrix, records, sdk_encode, sdk_decode)
+    return {
+        "name": name,
+        "reference": FORMATS[name],
+        "rows": FEATURES if name.endswith("artifact") else ROWS,
+        "seconds": round(seconds, 6),
+        "reference_seconds": round(their_seconds, 6),
+        "ratio": round(their_seconds / seconds, 1),
+        "mb_per_s": round(size / seconds / 1e6, 1),
+        "peak_rss_mb": round(peak, 1),
+        "reference_peak_rss_mb": round(their_peak, 1),
+    }
 
 
 def _timed(function: Callable[[], Any]) -> tuple[float, float]:
     """Return the median seconds of `function`, and then the process's peak memory in MB."""
     seconds = [_seconds(function) for _ in range(_OUR_REPEATS)]
-    return statistics.median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return statistics.median(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def _best(function: Callable[[], Any]) -> float:
@@ -92,9 +104,9 @@ def _best(function: Callable[[], Any]) -> float:
 
 
 def _seconds(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _sums(arrays: Any) -> list[float]:
@@ -134,4 +146,4 @@ def _check(matrix: Any, records: bytes, encode: Callable[[Any], bytes], decode: 
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(), indent=2))
+    print(json.dumps(_one(sys.argv[1]) if len(sys.argv) > 1 else measure(), indent=2))

@@ -61,7 +61,8 @@ def _compared(rows: int, directory: Path) -> Row:
     ours = _in_process(sys.executable, "ours", source, SIZES[rows], ours_matrix)
     theirs = _in_process(sys.executable, "notebook", source, their_matrix)
     encoding = _in_process(CONFORMANCE_PYTHON, "sdk", their_matrix)
-    theirs = {name: theirs[name] + encoding[name] for name in theirs}
+    their_peak = max(theirs["peak_rss_mb"], encoding["peak_rss_mb"])
+    theirs = {name: theirs[name] + encoding[name] for name in ("seconds", "cpu_seconds")}
     _in_process(sys.executable, "check", ours_matrix, their_matrix)
     return {
         "name": f"prepare, {rows:,} rows",
@@ -72,6 +73,7 @@ def _compared(rows: int, directory: Path) -> Row:
         "ratio": round(theirs["seconds"] / ours["seconds"], 2),
         "mb_per_s": round(source.stat().st_size / ours["seconds"] / 1e6, 1),
         "peak_rss_mb": round(ours["peak_rss_mb"], 1),
+        "reference_peak_rss_mb": round(their_peak, 1),
         "cpu_ratio": round(theirs["cpu_seconds"] / ours["cpu_seconds"], 2),
     }
 
@@ -161,8 +163,9 @@ def notebook(source: str, matrix: str) -> dict[str, Any]:
 
     results: list[np.ndarray] = []
     spent = _spent(lambda: results.append(scaled()))
+    peak = _peak_rss_mb()
     np.save(matrix, results[0])
-    return asdict(spent)
+    return asdict(spent) | {"peak_rss_mb": peak}
 
 
 def sdk(matrix: str) -> dict[str, Any]:
@@ -173,7 +176,7 @@ def sdk(matrix: str) -> dict[str, Any]:
     from sagemaker.amazon.common import write_numpy_to_dense_tensor  # noqa: PLC0415
 
     values = np.load(matrix)
-    return asdict(_spent(lambda: write_numpy_to_dense_tensor(io.BytesIO(), values)))
+    return asdict(_spent(lambda: write_numpy_to_dense_tensor(io.BytesIO(), values))) | {"peak_rss_mb": _peak_rss_mb()}
 
 
 def check(ours_matrix: str, their_matrix: str) -> dict[str, Any]:
@@ -223,7 +226,7 @@ def _spent(function: Callable[[], Any]) -> Spent:
 
 
 def _peak_rss_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":
