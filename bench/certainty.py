@@ -83,7 +83,7 @@ def measure() -> list[Row]:
     timed(
         "lines of labeled_counties.csv",
         lambda: [
-            labeled_rows(names, block, labels, distances, certain)
+            labeled_rows(names, block, labels, distances, certain, numbers=np.arange(CLUSTERS))
             for _, block, (labels, distances), certain, names in labeled
         ],
     )

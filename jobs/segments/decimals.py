@@ -52,8 +52,10 @@ def lines(columns: Sequence[Text]) -> list[bytes]:
 
 
 def integers(numbers: ArrayLike) -> Text:
-    """Write whole numbers (rows,) from 0 to 9,999 as ``%d`` does."""
-    return _characters(_WHOLE[np.asarray(numbers, dtype=np.int64)])
+    """Write whole numbers (rows,), of which few are different, as ``%d`` does."""
+    different, places = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
+    texts = np.array([str(number) for number in different.tolist()], "S")
+    return texts[places].view(np.uint8).reshape(len(places), -1)
 
 
 def significant(numbers: ArrayLike) -> Text:
