@@ -17,7 +17,7 @@ from contract.run_settings import VARIABLE
 from infra.encryption import Encryption
 from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
-from infra.policies import acknowledge, allow
+from infra.policies import acknowledge, acknowledge_control, allow
 from infra.roles import build_role
 from infra.settings import Settings
 from infra.sources import FUNCTIONS
@@ -194,11 +194,21 @@ class Functions(Construct):
         )
         if self._settings.vpc_subnet_ids:
             self._attach_to_vpc(function, role)
-        if spec.name == "start_run":
-            acknowledge(function, "Serverless-LambdaDLQ", "The events are in a queue, which the next invocation reads")
-        elif spec.name != "sweep":
-            acknowledge(function, "Serverless-LambdaDLQ", "The state machine waits for its answer, and retries it")
+        else:
+            reason = "Calls only AWS, over TLS; the setting `vpc_subnet_ids` attaches it to a VPC"
+            acknowledge_control(function, "LambdaInsideVPC", reason)
+        reason = "Reserving concurrency takes it from other functions; the state machine limits invocations"
+        acknowledge_control(function, "LambdaConcurrency", reason)
+        if spec.name != "sweep":
+            self._acknowledge_no_dead_letters(function, spec)
         return function
+
+    def _acknowledge_no_dead_letters(self, function: lambda_.Function, spec: FunctionSpec) -> None:
+        reason = "The state machine waits for its response, and retries it"
+        if spec.name == "start_run":
+            reason = "The events are in a queue, which the next invocation reads"
+        acknowledge(function, "Serverless-LambdaDLQ", reason)
+        acknowledge_control(function, "LambdaDLQ", reason)
 
     def _attach_to_vpc(self, function: lambda_.Function, role: iam.Role) -> None:
         # CDK's own `vpc` would attach a managed policy, and needs the VPC's id and availability zones.

@@ -5,6 +5,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.encryption import Encryption
+from infra.policies import acknowledge_control
 from infra.settings import LOG_RETENTION_DAYS, Settings
 
 
@@ -12,7 +13,7 @@ def build_log_group(
     scope: Construct, construct_id: str, *, name: str, settings: Settings, encryption: Encryption
 ) -> logs.LogGroup:
     """Return a log group that is deleted with the stack."""
-    return logs.LogGroup(
+    group = logs.LogGroup(
         scope,
         construct_id,
         log_group_name=name,
@@ -20,3 +21,7 @@ def build_log_group(
         encryption_key=encryption.data_key,
         removal_policy=RemovalPolicy.DESTROY,
     )
+    if encryption.data_key is None:
+        reason = "CloudWatch Logs encrypts it with its own key; with `encryption: kms`, it has the deployment's key"
+        acknowledge_control(group, "CloudWatchLogGroupEncrypted", reason)
+    return group

@@ -38,6 +38,12 @@ def acknowledge(construct: Any, rule: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
+def acknowledge_control(construct: Any, rule: str, reason: str) -> None:
+    """Acknowledge one finding that cdk-nag's packs for NIST 800-53 and HIPAA have in common, such as ``LambdaDLQ``."""
+    for pack in ("NIST.800.53.R5", "HIPAA.Security"):
+        acknowledge(construct, f"{pack}-{rule}", reason)
+
+
 def _flatten(value: Any) -> str:
     """Return an ARN with references in the form of cdk-nag's findings: ``<ResultsBucket.Arn>/runs/*``."""
     match value:

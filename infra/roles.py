@@ -3,6 +3,7 @@
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.policies import acknowledge_control
 from infra.settings import Settings
 
 
@@ -19,7 +20,7 @@ def build_role(
         Who may assume the role, such as ``iam.ServicePrincipal("lambda.amazonaws.com")``.
     """
     boundary = settings.permissions_boundary
-    return iam.Role(
+    role = iam.Role(
         scope,
         construct_id,
         description=description,
@@ -30,3 +31,5 @@ def build_role(
             iam.ManagedPolicy.from_managed_policy_arn(scope, f"{construct_id}Boundary", boundary) if boundary else None
         ),
     )
+    acknowledge_control(role, "IAMNoInlinePolicy", "The policy fits this role only, and is created and deleted with it")
+    return role

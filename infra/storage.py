@@ -8,6 +8,7 @@ from constructs import Construct
 
 from contract.names import ARTIFACT_TAG
 from infra.encryption import Encryption
+from infra.policies import acknowledge_control
 from infra.settings import Settings
 
 
@@ -45,7 +46,7 @@ class Storage(Construct):
         return self._build_bucket("Results", lifecycle_rules=[_abort_uploads(), *self._expire_artifacts()])
 
     def _build_access_logs(self) -> s3.Bucket:
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "AccessLogs",
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -63,10 +64,13 @@ class Storage(Construct):
             ],
             removal_policy=self._removal_policy,
         )
+        acknowledge_control(bucket, "S3BucketReplicationEnabled", "Access logs are kept for a limited time only")
+        acknowledge_control(bucket, "S3DefaultEncryptionKMS", "S3 delivers access logs with its own keys by default")
+        return bucket
 
     def _build_bucket(self, name: str, *, lifecycle_rules: list[s3.LifecycleRule]) -> s3.Bucket:
         key = self._encryption.data_key
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             name,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -80,6 +84,12 @@ class Storage(Construct):
             server_access_logs_prefix=f"{name.lower()}/",
             removal_policy=self._removal_policy,
         )
+        reason = "Old versions are kept; if a copy in another region is required, use an existing bucket that has one"
+        acknowledge_control(bucket, "S3BucketReplicationEnabled", reason)
+        if key is None:
+            reason = "S3 encrypts it with its own keys; with `encryption: kms`, it has the deployment's key"
+            acknowledge_control(bucket, "S3DefaultEncryptionKMS", reason)
+        return bucket
 
     def _expire_artifacts(self) -> list[s3.LifecycleRule]:
         expiry = Duration.days(self._settings.artifact_expiry_days)

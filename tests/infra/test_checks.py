@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions and Serverless packs, and cfn-lint: no finding is left open; and each check can fail."""
+"""Four packs of cdk-nag, and cfn-lint: no finding is left open, and each check can fail."""
 
 import json
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from aws_cdk import aws_sns as sns
 from infra.stack import SegmentationStack
 from tests.infra.checks import cfn_lint, findings_of
 from tests.infra.synthesis import BUDGET, KMS, new_app, new_stack, template_of
+from tests.infra.test_locked_down import LOCKED
 
 REGIONS = ["us-east-1", "us-west-1", "eu-central-1", "ap-northeast-2", "sa-east-1"]
-COMBINATIONS = {"default": {}, "kms": KMS, "budget": BUDGET, "function": {"inference": "function"}}
+COMBINATIONS = {"default": {}, "kms": KMS, "budget": BUDGET, "locked": LOCKED, "function": {"inference": "function"}}
 
 
 def nag_findings(change: Callable[[SegmentationStack], object] | None = None, **settings: Any) -> set[str]:
@@ -73,7 +74,8 @@ def test_a_public_bucket_fails_the_checks() -> None:
 
 
 def test_an_unencrypted_topic_fails_the_checks() -> None:
-    assert nag_findings(lambda stack: sns.Topic(stack, "Plain")) == {"AwsSolutions-SNS3"}
+    found = nag_findings(lambda stack: sns.Topic(stack, "Plain"))
+    assert found == {"AwsSolutions-SNS3", "NIST.800.53.R5-SNSEncryptedKMS", "HIPAA.Security-SNSEncryptedKMS"}
 
 
 def test_a_function_without_traces_fails_the_serverless_pack() -> None:

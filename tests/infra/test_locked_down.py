@@ -10,7 +10,10 @@ from tests.infra.synthesis import resources, template_of
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/Boundary"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-VPC = {"vpc_subnet_ids": ["subnet-0a1", "subnet-0b2"], "vpc_security_group_ids": ["sg-0c3"]}
+VPC = {
+    "vpc_subnet_ids": ["subnet-0a10a10a10a10a10a", "subnet-0b20b20b20b20b20b"],
+    "vpc_security_group_ids": ["sg-0c30c30c30c30c30c"],
+}
 LOCKED = {
     "permissions_boundary": BOUNDARY,
     "role_path": "/segmentation/",
@@ -120,4 +123,4 @@ def test_a_value_that_is_not_allowed_is_named(setting: str, value: Any) -> None:
 
 def test_subnets_without_security_groups_are_refused() -> None:
     with pytest.raises(SettingsError, match="expected both, or neither"):
-        Settings.from_context({"segmentation": {"vpc_subnet_ids": ["subnet-0a1"]}})
+        Settings.from_context({"segmentation": {"vpc_subnet_ids": ["subnet-0a10a10a10a10a10a"]}})

@@ -14,7 +14,7 @@ from botocore import xform_name
 from botocore.stub import Stubber
 
 from infra.settings import Settings
-from tests.infra.checks import cfn_lint, findings_of
+from tests.infra.checks import BASIC_PACKS, cfn_lint, findings_of
 from tests.infra.synthesis import ROOT, new_app, resources
 
 EXAMPLE = ROOT / "examples" / "github-actions"
@@ -157,7 +157,8 @@ def test_the_deploying_role_may_do_everything_that_preflight_does() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("options", [{}, {"provider_arn": PROVIDER, **ACCOUNT_WITH_RULES}], ids=["default", "rules"])
 def test_cdk_nag_and_cfn_lint_leave_no_finding_open(options: dict[str, Any], stage: str) -> None:
-    assert findings_of(app_of(stage=stage, **options)[0]) == set()
+    # The other packs check what the deployed stack holds and does; CDK makes the buckets and roles of a pipeline.
+    assert findings_of(app_of(stage=stage, **options)[0], BASIC_PACKS) == set()
     assert cfn_lint(template_of(stage=stage, **options), "eu-central-1") == []
 
 
