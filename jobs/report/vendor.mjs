@@ -4,7 +4,7 @@
 // boundaries-<year>.json is the pre-projected topology (Albers, 975 x 610 pixels) of an atlas with Puerto Rico added as
 // an inset, because that projection leaves Puerto Rico out; on a grid of a tenth of a pixel, which halves the file.
 // boundaries.json lists the atlases and the shapes in each, so that nobody has to read a megabyte to know them.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -76,6 +76,8 @@ function withPuertoRico(atlas) {
 }
 
 mkdirSync(target, { recursive: true });
+// The functions' code includes the folder: a file that an earlier version left must not stay in it.
+for (const name of readdirSync(target)) rmSync(join(target, name));
 for (const name of ["vega", "vega-lite", "vega-embed"]) {
   const code = npmFile(`${name}/build/${name}.min.js`);
   writeFileSync(join(target, `${name}.min.js`), code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
