@@ -25,7 +25,7 @@ CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth bootstrap deploy \
-	destroy bench release stability audit docs site format clean coverage mutants nightly rooms
+	destroy bench rehearse release stability audit docs site format clean coverage mutants nightly rooms
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -152,6 +152,9 @@ test: ## Everything
 	@$(MAKE) --no-print-directory -j 2 lint conformance
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 $(addprefix --ignore tests/,conformance interpreter nightly) $(addprefix --ignore ,$(CROWDED))
 	@$(BIN)/pytest --durations 6 $(CROWDED)
+
+rehearse: setup ## The example of the pytest plug-in: a stack that is not ours, tested in the embedded AWS
+	@$(BIN)/python -m pytest -q -p census_segmentation.rehearsal examples/rehearsal
 
 synth: $(RUN) ## Synthesize the template into cdk.out
 	@npx cdk synth --quiet

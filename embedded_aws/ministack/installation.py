@@ -25,6 +25,7 @@ from embedded_aws.ministack import (
     objects,
     roles,
     sagemaker,
+    sagemaker_tasks,
     sessions,
     signatures,
     states_language,
@@ -71,6 +72,7 @@ def install(
     executions.apply()
     states_language.apply()
     task_permissions.apply()
+    sagemaker_tasks.apply()
     events.apply()
     object_events.apply()
     objects.apply()

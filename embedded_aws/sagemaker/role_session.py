@@ -15,6 +15,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.sagemaker.locations import split_uri
+
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 3},
     connect_timeout=5,
@@ -131,12 +133,6 @@ class Bucket:
             self._s3.put_object(Bucket=bucket, Key=key, Body=io.BytesIO(content), **encryption)
         except (ClientError, BotoCoreError) as error:
             raise S3Error(_reason(error)) from error
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split `s3://bucket/key` into bucket and key."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 def _reason(error: Exception) -> str:

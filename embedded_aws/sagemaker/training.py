@@ -16,6 +16,7 @@ from embedded_aws.faults.spec import Fault
 from embedded_aws.sagemaker.containers import Container, ContainerDiedError
 from embedded_aws.sagemaker.dependencies import Dependencies
 from embedded_aws.sagemaker.errors import AwsError, validation
+from embedded_aws.sagemaker.locations import split_uri
 from embedded_aws.sagemaker.request import Request, refuse_key_for_local_storage
 from embedded_aws.sagemaker.state import TrainingJob, now, page
 from embedded_aws.sagemaker.tasks import TrainingTask
@@ -192,7 +193,7 @@ class TrainingJobs:
         with a condition on ``s3:prefix`` does not allow it.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
         """
-        bucket = params["OutputDataConfig"]["S3OutputPath"].removeprefix("s3://").partition("/")[0]
+        bucket = split_uri(params["OutputDataConfig"]["S3OutputPath"])[0]
         denial = self._platform.role_denial(params["RoleArn"], "s3:ListBucket", f"arn:aws:s3:::{bucket}")
         if denial:
             raise validation(f"Access denied to OutputDataConfig S3 bucket: {bucket}. {denial}")

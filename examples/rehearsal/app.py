@@ -1,6 +1,7 @@
 """A state machine with one function, which writes training data, and one training job of SageMaker's k-means."""
 
-from aws_cdk import App, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import App, CfnOutput, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -31,36 +32,32 @@ role = iam.Role(stack, "TrainingRole", assumed_by=iam.ServicePrincipal("sagemake
 bucket.grant_read_write(role)
 writes = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
 role.add_to_policy(iam.PolicyStatement(actions=["cloudwatch:PutMetricData", *writes], resources=["*"]))
-train = tasks.CallAwsService(
+train = tasks.SageMakerCreateTrainingJob(
     stack,
     "Train",
-    service="sagemaker",
-    action="createTrainingJob",
-    iam_resources=[stack.format_arn(service="sagemaker", resource="training-job", resource_name="*")],
-    additional_iam_statements=[iam.PolicyStatement(actions=["iam:PassRole"], resources=[role.role_arn])],
-    parameters={
-        "TrainingJobName.$": "$$.Execution.Name",
-        "RoleArn": role.role_arn,
-        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        "HyperParameters": {"k": "2", "feature_dim": "2", "mini_batch_size": "100"},
-        "InputDataConfig": [
-            {
-                "ChannelName": "train",
-                "ContentType": "text/csv;label_size=0",
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": bucket.s3_url_for_object("train/"),
-                        "S3DataDistributionType": "FullyReplicated",
-                    }
-                },
-            }
-        ],
-        "OutputDataConfig": {"S3OutputPath": bucket.s3_url_for_object("models/")},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-    },
-).add_retry(errors=["SageMaker.ThrottlingException", "SageMaker.SageMakerException"], interval=Duration.seconds(5))
+    integration_pattern=sfn.IntegrationPattern.RUN_JOB,  # createTrainingJob.sync
+    training_job_name=sfn.JsonPath.string_at("$$.Execution.Name"),
+    role=role,
+    algorithm_specification=tasks.AlgorithmSpecification(
+        training_image=tasks.DockerImage.from_registry(IMAGE), training_input_mode=tasks.InputMode.FILE
+    ),
+    hyperparameters={"k": "2", "feature_dim": "2", "mini_batch_size": "100"},
+    input_data_config=[
+        tasks.Channel(
+            channel_name="train",
+            content_type="text/csv;label_size=0",
+            data_source=tasks.DataSource(
+                s3_data_source=tasks.S3DataSource(s3_location=tasks.S3Location.from_bucket(bucket, "train/"))
+            ),
+        )
+    ],
+    output_data_config=tasks.OutputDataConfig(s3_output_location=tasks.S3Location.from_bucket(bucket, "models/")),
+    resource_config=tasks.ResourceConfig(
+        instance_count=1,
+        instance_type=ec2.InstanceType.of(ec2.InstanceClass.M5, ec2.InstanceSize.LARGE),
+        volume_size=Size.gibibytes(10),
+    ),
+).add_retry(errors=["SageMaker.AmazonSageMakerException"], interval=Duration.seconds(5))
 steps = tasks.LambdaInvoke(stack, "WriteRows", lambda_function=write, result_path=sfn.JsonPath.DISCARD).next(train)
 machine = sfn.StateMachine(
     stack, "Machine", definition_body=sfn.DefinitionBody.from_chainable(steps), timeout=Duration.hours(1)

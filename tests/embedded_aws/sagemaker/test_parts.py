@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from embedded_aws.sagemaker.channels import read_csv, whole_records
+from embedded_aws.sagemaker.locations import split_uri
 from embedded_aws.sagemaker.pace import Pace
 from jobs.sagemaker import recordio
 
@@ -54,3 +55,16 @@ def test_csv_is_read_with_blank_lines_bom_and_crlf() -> None:
 def test_csv_that_is_no_table_of_numbers_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_csv(text)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://data/train/part",
+        "https://s3.us-east-1.amazonaws.com/data/train/part",
+        "https://s3.amazonaws.com/data/train/part",
+        "https://data.s3.us-east-1.amazonaws.com/train/part",
+    ],
+)
+def test_a_location_in_s3_is_named_in_four_ways(uri: str) -> None:
+    assert split_uri(uri) == ("data", "train/part")
