@@ -169,8 +169,8 @@ deploy: $(RUN) ## Deploy to the AWS account that your credentials name
 destroy: $(RUN) ## Delete the stack if no run is in progress (STOP=1 stops the runs); buckets with data stay
 	@$(BIN)/python -m local destroy $(if $(STOP),--stop)
 
-release: setup ## Write dist: the wheel, the template with a script for the AWS CLI, SBOMs, checksums, notes
-	@$(BIN)/python -m tools.release
+release: setup ## Write dist: the wheel, the template with a script for the AWS CLI, SBOMs …: SETTINGS="stage=prod clusters=6"
+	@$(BIN)/python -m tools.release $(SETTINGS)
 
 stability: setup ## How far the labels of one file agree from run to run
 	@$(BIN)/python -m bench.stability

@@ -13,8 +13,9 @@ import pytest
 
 from embedded_aws.cloud.deploy import Outputs
 from embedded_aws.cloud.instance import Cloud
+from infra.settings import Settings
 from tests.local.runs import Runs
-from tools.release.__main__ import write_release
+from tools.release.__main__ import settings_of, write_release
 
 ROOT = Path(__file__).parents[2]
 # The AWS CLI has an environment of its own, which `make conformance` installs.
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a release whose layers are not built, which the embedded AWS does not need."""
     folder = tmp_path_factory.mktemp("release") / "dist"
-    write_release(folder, bundle=False)
+    write_release(folder, Settings(), bundle=False)
     return folder
 
 
@@ -73,6 +74,16 @@ def test_the_released_template_labels_a_csv(released: Path, account: Cloud, prog
     assert "No changes to deploy" in again.stdout + again.stderr
 
 
+def test_a_template_with_other_settings_is_deployed_beside_it(account: Cloud, programs: Path, tmp_path: Path) -> None:
+    write_release(tmp_path, settings_of(["stage=prod", "clusters=6"]), bundle=False)
+    done = deploy(tmp_path, account, programs)
+    assert done.returncode == 0, done.stderr
+    (stack,) = account.client("cloudformation").describe_stacks(StackName="census-seg-prod")["Stacks"]
+    variables = account.client("lambda").get_function(FunctionName="census-seg-prod-label")["Configuration"]
+    assert json.loads(variables["Environment"]["Variables"]["RUN_SETTINGS"])["clusters"] == 6
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+
+
 def test_the_script_explains_itself_when_an_option_is_unknown(released: Path, account: Cloud, programs: Path) -> None:
     done = deploy(released, account, programs, "--help")
     assert done.returncode == 2
@@ -85,6 +96,10 @@ def test_the_checksums_cover_every_other_file(released: Path) -> None:
     files = {str(path.relative_to(released)): path for path in released.rglob("*") if path.is_file()}
     assert set(files) - set(listed) == {"SHA256SUMS"}
     assert all(hashlib.sha256(files[name].read_bytes()).hexdigest() == digest for name, digest in listed.items())
+
+
+def test_the_schemas_of_the_files_are_released(released: Path) -> None:
+    assert json.loads((released / "schemas" / "segments.schema.json").read_text())["title"] == "segments.json"
 
 
 def test_the_sboms_name_what_the_wheel_installs_and_what_the_report_contains(released: Path) -> None:
