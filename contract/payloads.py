@@ -7,6 +7,7 @@ that test. Field names in capitals are those of SageMaker's and Step Functions' 
 from typing import Any, NotRequired, TypedDict
 
 from contract.names import Stage
+from contract.run_settings import Mode
 
 
 class Source(TypedDict):
@@ -81,7 +82,7 @@ class PrepareEvent(TypedDict):
 class Prepared(TypedDict):
     """The size of the prepared data, the number of its shards, and the key of shards.json.
 
-    ``vintage`` is the year that the input describes, if its metadata or its name says so.
+    ``vintage`` is the year that the input describes, if its metadata or its name says so. ``mode`` is the run's.
     """
 
     rows: int
@@ -89,6 +90,7 @@ class Prepared(TypedDict):
     shards: int
     shards_key: str
     vintage: int | None
+    mode: Mode
 
 
 class LaunchEvent(TypedDict):
@@ -127,6 +129,15 @@ class ShardEvent(TypedDict):
     run_id: str
     endpoint: NotRequired[str]
     artifacts: str
+    shard: Shard
+
+
+class LabelEvent(TypedDict):
+    """One shard to label; ``artifacts`` is not sent by a run that applies the model of the previous one."""
+
+    run_id: str
+    endpoint: NotRequired[str]
+    artifacts: NotRequired[str]
     shard: Shard
 
 
@@ -197,6 +208,20 @@ class AlignEvent(TypedDict):
     kmeans_artifacts: str
 
 
+class AdoptEvent(TypedDict):
+    """The run that applies the model of the previous one; ``vintage`` is the year that the input describes."""
+
+    run_id: str
+    input: Source
+    vintage: int | None
+
+
+class Adopted(TypedDict):
+    """The number of segments of the model that is applied."""
+
+    segments: int
+
+
 class AlignedSegments(TypedDict):
     """The number of segments that the previous run of the series has, too."""
 
@@ -206,19 +231,20 @@ class AlignedSegments(TypedDict):
 class PublishEvent(TypedDict):
     """Both stages' training jobs as SageMaker describes them; where models are hosted, also the endpoints.
 
-    ``kmeans_artifacts`` is the S3 URI of the k-means model that labeled the rows.
+    ``kmeans_artifacts`` is the S3 URI of the k-means model that labeled the rows. A run that applies the model of the
+    previous one has none of these.
     """
 
     run_id: str
     input: Source
     execution: Execution
-    pca_training: dict[str, Any]
+    pca_training: NotRequired[dict[str, Any]]
     pca_endpoint: NotRequired[dict[str, Any]]
     pca_hosting_launch: NotRequired[Launched]
-    kmeans_training: dict[str, Any]
+    kmeans_training: NotRequired[dict[str, Any]]
     kmeans_endpoint: NotRequired[dict[str, Any]]
     kmeans_hosting_launch: NotRequired[Launched]
-    kmeans_artifacts: str
+    kmeans_artifacts: NotRequired[str]
 
 
 class StateError(TypedDict):

@@ -39,6 +39,10 @@ Clusters = Annotated[int, Limits(ge=2, le=100)] | Literal["auto"]
 """A number of clusters, or that the run chooses it."""
 
 
+Mode = Literal["train", "apply"]
+"""Whether a run trains models or applies those of an earlier run."""
+
+
 def setting(default: Any, description: str) -> Any:
     """Return a dataclass field with a default and the description for docs/settings.md."""
     metadata = {"description": description}
@@ -99,6 +103,17 @@ class RunParameters:
     )
     variance_to_keep: Annotated[float, Limits(gt=0, le=1)] = setting(
         0.80, "The fewest components are kept that explain at least this share of the variance."
+    )
+    mode: Mode = setting(
+        "train",
+        "`train`: each run trains its own models. `apply`: a run labels its rows by the model of the previous run of"
+        " its series, without training. The metadata `mode` of an upload takes precedence.",
+    )
+    align_to: Annotated[str, Limits(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = setting(
+        "previous",
+        "The run that a run is compared with, that numbers its segments, and whose model `mode: apply` applies:"
+        " `previous` is the last successful run of the series, `none` is no run, and anything else is the id of a"
+        " successful run of the series.",
     )
     clusters: Clusters = setting(
         8,

@@ -7,7 +7,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.functions import Functions
-from infra.model_stage import TRAINED_ARTIFACTS, Companions, Inference, ModelStage
+from infra.model_stage import TRAINED_ARTIFACTS, Companions, Inference, ModelStage, shard_map
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.tasks import failing_task, function_task
@@ -17,15 +17,15 @@ _path = sfn.JsonPath.string_at
 _number = sfn.JsonPath.number_at
 _object = sfn.JsonPath.object_at
 
-PHASES = ("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish")
+PHASES = ("Prepare", "Pca", "KMeans", "TearDownKMeans", "Publish", "Apply")
 """The phases of a run; a run that failed is resumed at the phase that failed."""
 
-MAPS = ("Project", "Label")
+MAPS = ("Project", "Label", "LabelByPreviousModel")
 """The distributed maps; each item of a map is an execution of its own."""
 
 
 class Flow(Construct):
-    """The states: Prepare -> Pca -> KMeans -> TearDownKMeans -> Publish.
+    """The states: Prepare -> Pca -> KMeans -> TearDownKMeans -> Publish, or Prepare -> Apply with ``mode: apply``.
 
     When a phase fails, the failure is noted, both models are torn down, and RecordFailure ends the execution with the
     first error. A redriven execution resumes at the phase that failed. If functions apply the models, a successful run
@@ -45,20 +45,23 @@ class Flow(Construct):
         self._functions = functions
         self._storage = storage
 
-        publish = self._build_publish()
+        publish = self._build_publish("Publish", self._described)
+        apply = self._build_apply_phase()
         kmeans = self._build_kmeans_phase()
         pca = self._build_pca_phase()
         prepare = self._build_prepare()
-        starts: dict[str, sfn.State] = {"Prepare": prepare, "Pca": pca, "KMeans": kmeans, "Publish": publish}
         catching: dict[str, sfn.Parallel | sfn.TaskStateBase]
-        catching = {"Prepare": prepare, "Pca": pca, "KMeans": kmeans, "Publish": publish}
+        catching = {"Prepare": prepare, "Pca": pca, "KMeans": kmeans, "Publish": publish, "Apply": apply}
+        starts: dict[str, sfn.State] = {**catching}
         if settings.hosts_models:
             teardown = self._build_teardown(then=publish)
             starts["TearDownKMeans"], catching["TearDownKMeans"] = teardown.start, teardown.task
             after_kmeans: sfn.IChainable = teardown.start
         else:
             after_kmeans = publish
-        self.definition = prepare.next(pca).next(kmeans).next(after_kmeans)
+        pca.next(kmeans).next(after_kmeans)
+        is_applied = sfn.Condition.string_equals("$.prepared.mode", "apply")
+        self.definition = prepare.next(sfn.Choice(self, "WhichMode").when(is_applied, apply).otherwise(pca))
 
         resume_at = {phase: starts[phase] for phase in PHASES if phase in starts}
         failure = self._build_failure_path(resume_at)
@@ -77,6 +80,7 @@ class Flow(Construct):
                 "shards": _number("$.Payload.shards"),
                 "shards_key": _path("$.Payload.shards_key"),
                 "vintage": _path("$.Payload.vintage"),
+                "mode": _path("$.Payload.mode"),
             },
             result_path="$.prepared",
         )
@@ -207,22 +211,47 @@ class Flow(Construct):
             then=then,
         )
 
-    def _build_publish(self) -> sfn.TaskStateBase:
+    def _build_apply_phase(self) -> sfn.Parallel:
+        adopt = function_task(
+            self,
+            "Adopt",
+            self._functions["adopt"],
+            {"run_id": _path("$.run_id"), "input": _object("$.input"), "vintage": _path("$.prepared.vintage")},
+            result={"segments": _number("$.Payload.segments")},
+            result_path="$.adopted",
+        )
+        label = shard_map(
+            self,
+            Inference(state="LabelByPreviousModel", function="label", answer="rows"),
+            function=self._functions["label"],
+            bucket=self._storage.results,
+            model={},
+            concurrency=self._settings.inference_concurrency,
+        )
+        publish = self._build_publish("PublishApplied", {})
+        phase = sfn.Parallel(self, "ApplyPhase", state_name="Apply", output_path="$[0]")
+        return phase.branch(adopt.next(label).next(publish))
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        """The fields of Publish's event that describe the models that the run trained."""
         names = {"training": "training", "endpoint": "endpoint", "hosting": "hosting_launch"}
         described = {
             f"{stage}_{names[kept]}": _object(f"$.{stage}.{kept}")
             for stage in ("pca", "kmeans")
             for kept in self._descriptions
         }
+        return {"kmeans_artifacts": _path("$.kmeans.artifacts"), **described}
+
+    def _build_publish(self, name: str, described: Mapping[str, Any]) -> sfn.TaskStateBase:
         return function_task(
             self,
-            "Publish",
+            name,
             self._functions["publish"],
             {
                 "run_id": _path("$.run_id"),
                 "input": _object("$.input"),
                 "execution": _object("$$.Execution"),
-                "kmeans_artifacts": _path("$.kmeans.artifacts"),
                 **described,
             },
             result={"published": _object("$.Payload")},

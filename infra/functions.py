@@ -73,7 +73,7 @@ def function_specs(settings: Settings) -> list[FunctionSpec]:
         FunctionSpec("project", 1_024, inference, science=True),
         FunctionSpec("choose_clusters", 1_769, publish, science=True),
         *([FunctionSpec(name, 1_769, publish, science=True) for name in ("fresh_starts", "refine")] * settings.refine),
-        FunctionSpec("align", 1_024, CALL_SECONDS, science=True),
+        *(FunctionSpec(name, 1_024, CALL_SECONDS, science=True) for name in ("align", "adopt")),
         FunctionSpec("stability", 1_769, publish, science=True),
         FunctionSpec("label", 1_024, inference, science=True),
         FunctionSpec("publish", 1_769, publish, science=True),

@@ -31,7 +31,8 @@ NOT_REHEARSED: dict[tuple[str, str], str] = {
     ("prepare", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("project", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("fresh_starts", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
-    ("stability", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
+    ("adopt", "s3:ListBucket"): "Without it, S3 reports a missing history as 'access denied' instead of missing.",
+    ("adopt", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("label", "s3:PutObjectTagging"): "AWS asks for it when an object is put with tags.",
     ("launch_training", "sagemaker:AddTags"): "AWS asks for it when CreateTrainingJob carries tags.",
     ("launch_endpoint", "sagemaker:AddTags"): "AWS asks for it when a model, config or endpoint is made with tags.",
@@ -116,7 +117,7 @@ def grant_all(functions: Functions, workflow: Workflow, resources: Resources) ->
         grants.hosting()
     grants.inference()
     grants.clustering()
-    grants.align()
+    grants.series()
     grants.publish()
     grants.record_failure()
     grants.cleaners()
@@ -130,7 +131,17 @@ class _Grants:
         self._executions = execution_arns(resources.scope, resources.settings)
 
     def state_machine(self, role: iam.Role) -> None:
-        invoked = ["prepare", "launch_training", "project", "choose_clusters", "align", "stability", "label", "publish"]
+        invoked = [
+            "prepare",
+            "launch_training",
+            "project",
+            "choose_clusters",
+            "align",
+            "adopt",
+            "stability",
+            "label",
+            "publish",
+        ]
         if self._given.settings.refine:
             invoked += ["fresh_starts", "refine"]
         if self._given.settings.hosts_models:
@@ -209,26 +220,30 @@ class _Grants:
         self._read("choose_clusters", *sample)
         self._write("choose_clusters", ANY_RUN.elbow)
         self._read("stability", *sample, model)
-        self._write_artifact("stability", ANY_RUN.stability)
+        self._write("stability", ANY_RUN.stability)
         if self._given.settings.refine:
             self._read("fresh_starts", *sample)
             self._write_artifact("fresh_starts", ANY_RUN.fresh_starts)
             self._read("refine", *sample, model, ANY_RUN.projected_part("*"), ANY_RUN.fresh_starts)
             self._write("refine", ANY_RUN.refinement, ANY_RUN.refined_model)
 
-    def align(self) -> None:
-        # The models of this run and of the one before in its series.
-        self._read("align", ANY_RUN.scaler, f"{ANY_RUN.models}*", ANY_RUN.segments, ANY_SERIES.history)
-        # Without s3:ListBucket, S3 reports a missing history as "access denied" instead of "not found".
-        allow(self._functions.role("align"), ["s3:ListBucket"], [self._given.storage.results.bucket_arn])
+    def series(self) -> None:
+        for name in ("align", "adopt"):
+            # The models of this run and of an earlier one in its series.
+            self._read(name, ANY_RUN.scaler, f"{ANY_RUN.models}*", ANY_RUN.segments, ANY_SERIES.history)
+            # Without s3:ListBucket, S3 reports a missing history as "access denied" instead of "not found".
+            allow(self._functions.role(name), ["s3:ListBucket"], [self._given.storage.results.bucket_arn])
+            self._write_artifact(name, ANY_RUN.alignment, ANY_RUN.previous_model)
         self._write("align", ANY_SERIES.history)
-        self._write_artifact("align", ANY_RUN.alignment, ANY_RUN.previous_model)
+        self._read("adopt", ANY_RUN.stability)
+        self._write("adopt", ANY_RUN.stability, ANY_RUN.problems)
 
     def publish(self) -> None:
         role = self._functions.role("publish")
         folders = [f"{ANY_RUN.models}*", f"{ANY_RUN.labeled}*"]
         measures = (ANY_RUN.elbow, ANY_RUN.stability, *([ANY_RUN.refinement] * self._given.settings.refine))
-        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, ANY_RUN.alignment, *folders)
+        aligned = (ANY_RUN.alignment, ANY_RUN.previous_model)
+        self._read("publish", ANY_RUN.shards, ANY_RUN.scaler, *measures, *aligned, *folders)
         self._write("publish", ANY_RUN.segments, ANY_RUN.report, ANY_RUN.manifest, ANY_RUN.changes)
         self._write_in_parts("publish", ANY_RUN.labeled_counties)
         # The results of the previous run in the series. A conditional write also needs s3:GetObject.

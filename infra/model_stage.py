@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from aws_cdk import Aws
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -214,38 +215,62 @@ class ModelStage(Construct):
         )
 
     def _build_map(self, inference: Inference, bucket: s3.IBucket) -> sfn.DistributedMap:
-        answer = inference.answer
         endpoint = {"endpoint": _path("$.endpoint.EndpointName")} if self._settings.hosts_models else {}
-        each = sfn.DistributedMap(
+        return shard_map(
             self,
-            inference.state,
-            # The list of shards is read from a file, because it may be too large for a state's input.
-            item_reader=sfn.S3JsonItemReader(bucket=bucket, key=_path("$.prepared.shards_key")),
-            item_selector={
-                "run_id": _path("$.run_id"),
-                **endpoint,
-                "artifacts": _path(self._artifacts_path),
-                "shard": sfn.JsonPath.object_at("$$.Map.Item.Value"),
-            },
-            label=inference.state,
-            max_concurrency=self._settings.inference_concurrency,
-            map_execution_type=sfn.StateMachineType.STANDARD,
-            result_selector={answer: sfn.JsonPath.number_at(f"$[0].{answer}")},
-            result_path="$.inferred",
+            inference,
+            function=self._functions[inference.function],
+            bucket=bucket,
+            model={**endpoint, "artifacts": _path(self._artifacts_path)},
+            concurrency=self._settings.inference_concurrency,
         )
-        shard = function_task(
-            self,
-            f"{inference.state}Shard",
-            self._functions[inference.function],
-            {
-                "run_id": _path("$.run_id"),
-                **{key: _path(f"$.{key}") for key in endpoint},
-                "artifacts": _path("$.artifacts"),
-                "shard": sfn.JsonPath.object_at("$.shard"),
-            },
-            # One number per shard, because the results of all shards together must not exceed 256 KiB.
-            result={answer: sfn.JsonPath.number_at(f"$.Payload.{answer}")},
-            result_path="$",
-            also_retry="model",
-        )
-        return each.item_processor(shard)
+
+
+def shard_map(
+    scope: Construct,
+    inference: Inference,
+    *,
+    function: lambda_.Function,
+    bucket: s3.IBucket,
+    model: Mapping[str, str],
+    concurrency: int,
+) -> sfn.DistributedMap:
+    """Return a Distributed Map that passes every shard to a function.
+
+    Parameters
+    ----------
+    model
+        The fields of the function's event that say which model it applies, by their paths in the map's input.
+    """
+    answer = inference.answer
+    each = sfn.DistributedMap(
+        scope,
+        inference.state,
+        # The list of shards is read from a file, because it may be too large for a state's input.
+        item_reader=sfn.S3JsonItemReader(bucket=bucket, key=_path("$.prepared.shards_key")),
+        item_selector={
+            "run_id": _path("$.run_id"),
+            **model,
+            "shard": sfn.JsonPath.object_at("$$.Map.Item.Value"),
+        },
+        label=inference.state,
+        max_concurrency=concurrency,
+        map_execution_type=sfn.StateMachineType.STANDARD,
+        result_selector={answer: sfn.JsonPath.number_at(f"$[0].{answer}")},
+        result_path="$.inferred",
+    )
+    shard = function_task(
+        scope,
+        f"{inference.state}Shard",
+        function,
+        {
+            "run_id": _path("$.run_id"),
+            **{key: _path(f"$.{key}") for key in model},
+            "shard": sfn.JsonPath.object_at("$.shard"),
+        },
+        # One number per shard, because the results of all shards together must not exceed 256 KiB.
+        result={answer: sfn.JsonPath.number_at(f"$.Payload.{answer}")},
+        result_path="$",
+        also_retry="model",
+    )
+    return each.item_processor(shard)

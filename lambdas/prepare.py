@@ -1,21 +1,22 @@
 """Prepares the CSV that triggered the run: validates it, cleans it, scales it and writes it as shards."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
-from typing import Any
+from typing import Any, cast, get_args
 
 from botocore.exceptions import ClientError
 
 from contract.layout import RunLayout
 from contract.names import AUTO_CLUSTERS
 from contract.payloads import Prepared, PrepareEvent, Source
+from contract.run_settings import Mode
 from jobs.census.prepare import prepare
-from jobs.census.problems import InvalidCensus, Problem
+from jobs.census.problems import InvalidCensus, Problem, shorten
 from jobs.series.vintages import vintage_of
 from lambdas.support.errors import NO_OBJECT, code_of
+from lambdas.support.refusals import problems_listed
 from lambdas.support.runtime import client, entry_point, settings
 from lambdas.support.storage import Bucket
 from lambdas.support.streaming import reader, writer
@@ -48,27 +49,42 @@ def handler(event: PrepareEvent, _context: Any) -> Prepared:
         If the CSV cannot be used; problems.json then lists every problem.
     """
     files, source, results = RunLayout(event["run_id"]), event["input"], settings().results_bucket
-    clusters = settings().clusters
-    try:
+    with problems_listed(files, Bucket(results)):
         metadata = _metadata(source)
+        mode = _mode(metadata)
         prepared = prepare(
             lambda: _open(source),
             S3Sink(results, files.prepared),
-            minimum_rows=AUTO_CLUSTERS[-1] if clusters == "auto" else clusters,
-            components=settings().num_components,
+            minimum_rows=_minimum_rows(mode),
+            components=settings().num_components if mode == "train" else None,
             correct_shares=settings().correct_shares,
         )
-    except InvalidCensus as refusal:
-        problems = json.dumps(refusal.document(), indent=2, ensure_ascii=False)
-        Bucket(results).write(files.problems, problems.encode(), "application/json")
-        raise
     return {
         "rows": prepared.rows_kept,
         "features": len(prepared.features),
         "shards": len(prepared.shards),
         "shards_key": files.shards,
         "vintage": vintage_of(source["key"], metadata),
+        "mode": mode,
     }
+
+
+def _mode(metadata: Mapping[str, str]) -> Mode:
+    """Return the mode in the metadata of the input, or else the one that is set."""
+    given = metadata.get("mode", settings().mode)
+    for mode in get_args(Mode):
+        if given == mode:
+            return cast("Mode", mode)
+    wrong = Problem("mode", f"the metadata mode is {shorten(given)!r}", f"expected {' or '.join(get_args(Mode))}")
+    raise InvalidCensus([wrong], {"mode": 1})
+
+
+def _minimum_rows(mode: Mode) -> int:
+    """Return the rows that a file must have: one per cluster, if the run trains."""
+    clusters = settings().clusters
+    if mode == "apply":
+        return 1
+    return AUTO_CLUSTERS[-1] if clusters == "auto" else clusters
 
 
 def _metadata(source: Source) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any
 from contract.layout import LATEST, RunLayout
 from contract.payloads import PublishEvent
 from jobs.run.announcement import Announcement
-from jobs.run.publication import LabeledRun, publish
+from jobs.run.publication import LabeledRun, Measures, publish
+from jobs.segments.assign import SegmentModel
 from jobs.series.alignment import Alignment
 from jobs.series.comparison import PreviousRun
 from lambdas.support.errors import named_error
@@ -24,13 +25,11 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     shards = read_shards(files, results)
     alignment = Alignment.from_json(results.read(files.alignment))
+    model, measures = _model(event, files, results, alignment)
     run = LabeledRun(
         scaler=results.read(files.scaler),
-        elbow=results.read(files.elbow),
-        stability=results.read(files.stability),
-        refinement=results.read(files.refinement) if settings().refine else None,
-        pca_artifact=read_uri(event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"]),
-        kmeans_artifact=read_uri(event["kmeans_artifacts"]),
+        model=model,
+        measures=measures,
         alignment=alignment,
         statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
         labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),
@@ -60,6 +59,19 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
     )
     count(**published.metrics)
     return published.announcement
+
+
+def _model(
+    event: PublishEvent, files: RunLayout, results: Bucket, alignment: Alignment
+) -> tuple[SegmentModel, Measures]:
+    """Read the model that labeled the rows, and what was measured of it."""
+    stability = results.read(files.stability)
+    if alignment.is_applied:
+        return SegmentModel.from_bytes(results.read(files.previous_model)), Measures(stability)
+    artifacts = event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"], event["kmeans_artifacts"]
+    model = SegmentModel.of(results.read(files.scaler), *map(read_uri, artifacts))
+    refinement = results.read(files.refinement) if settings().refine else None
+    return model, Measures(stability, results.read(files.elbow), refinement)
 
 
 def _previous_results(results: Bucket, alignment: Alignment) -> PreviousRun | str:

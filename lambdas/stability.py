@@ -17,5 +17,5 @@ def handler(event: StabilityEvent, _context: Any) -> Refitted:
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
     centroids = centroids_from_artifact(read_uri(event["artifacts"]))
     stability = Stability.of(read_sample(files, results), centroids, refits=settings().stability_refits)
-    results.write(files.stability, stability.to_bytes(), expires=True)
+    results.write(files.stability, stability.to_bytes())
     return {"refits": len(stability.refits)}

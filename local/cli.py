@@ -126,6 +126,9 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
             help="Where to copy the result files, for several CSVs with a folder per run; default: `results/<run id>`."
         ),
     ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Label the files after the first one by its model, without training.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the results are.")] = False,
     as_json: AsJson = False,
     pace: Pace = "",
@@ -147,13 +150,16 @@ def run(  # noqa: PLR0917 - typer passes arguments by name
 
     `python -m local run acs2015.csv acs2017.csv --out both`
 
+    `python -m local run acs2015.csv acs2017.csv --apply`
+
     `python -m local run --fault CreateEndpoint:throttle*3 --pace recorded*0.01`
     """
-    from local.single_run import run_csvs
+    from local.single_run import Output, run_csvs
 
     with _reporting_errors(as_json=as_json):
         options = _options(port, pace, [*(fault or ()), *map(_quota, quota or ())], settings)
-        run_csvs(csvs or [], out, options, output="json" if as_json else "quiet" if quiet else "full")
+        output: Output = "json" if as_json else "quiet" if quiet else "full"
+        run_csvs(csvs or [], out, options, output=output, apply=apply)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from contract.run_settings import Mode
 from local import progress, results, show, terminal
 from local.disk import RUNNING_BYTES, require_space, require_writable
 from local.errors import UserError
@@ -57,7 +58,7 @@ class EndedRun:
         return self.snapshot.status == "SUCCEEDED" and not self.leftovers
 
 
-def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output: Output) -> None:
+def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output: Output, apply: bool = False) -> None:
     """Run CSVs through the stack, one after the other as one series, and print the results.
 
     A run that does not succeed is the last one.
@@ -73,6 +74,8 @@ def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output
         The options of the embedded AWS.
     output
         What is printed.
+    apply
+        Whether the runs after the first one apply its model instead of training their own.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output
     require_writable(out or results.RESULTS, "--out" if out else "")
     mode: progress.Mode = "silent" if output != "full" else "live" if terminal.console().is_terminal else "lines"
     with _inputs(csvs) as paths, progress.screen(mode) as screen:
-        runs = _run_all(paths, out, options, StepLog(screen.show), synthetic=not csvs)
+        runs = _run_all(paths, out, options, StepLog(screen.show), synthetic=not csvs, apply=apply)
     for ended in runs:
         ended.seconds["total"] = round(time.time() - began, 3)
     succeeded = [ended for ended in runs if ended.succeeded]
@@ -99,21 +102,24 @@ def run_csvs(csvs: Sequence[Path], out: Path | None, options: Options, *, output
 
 
 def _run_all(
-    csvs: Sequence[Path], out: Path | None, options: Options, log: StepLog, *, synthetic: bool
+    csvs: Sequence[Path], out: Path | None, options: Options, log: StepLog, *, synthetic: bool, apply: bool
 ) -> list[EndedRun]:
     """Run CSVs until one does not succeed."""
     runs: list[EndedRun] = []
     with running(options, log) as stack:
         for csv in csvs:
-            runs.append(_run(stack, csv, out, log, synthetic=synthetic, one_of_several=len(csvs) > 1))
+            mode: Mode = "apply" if apply and runs else "train"
+            runs.append(_run(stack, csv, out, log, mode=mode, synthetic=synthetic, one_of_several=len(csvs) > 1))
             if not runs[-1].succeeded:
                 break
     return runs
 
 
-def _run(stack: Stack, csv: Path, out: Path | None, log: StepLog, *, synthetic: bool, one_of_several: bool) -> EndedRun:
+def _run(
+    stack: Stack, csv: Path, out: Path | None, log: StepLog, *, mode: Mode, synthetic: bool, one_of_several: bool
+) -> EndedRun:
     with log.step("Upload", "the CSV to be stored"):
-        run_id = stack.upload(csv)
+        run_id = stack.upload(csv, mode)
     snapshot = _follow(stack, run_id, log)
     with log.step("Copy results", "the result files"):
         directory = out if out and not one_of_several else (out or results.RESULTS) / run_id

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contract import layout
+from contract.run_settings import Mode
 from local.account import Account
 from local.errors import UserError
 from local.program import PROGRAM
@@ -52,11 +53,15 @@ class Deployed:
         """Return the ARN of a run's execution."""
         return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run_id}"
 
-    def upload(self, csv: Path) -> str:
-        """Upload a CSV to the incoming bucket, which starts a run, and return the id of the run."""
+    def upload(self, csv: Path, mode: Mode = "train") -> str:
+        """Upload a CSV to the incoming bucket, which starts a run, and return the id of the run.
+
+        With the mode ``apply``, the run labels its rows by the model of the previous run.
+        """
         key = layout.INCOMING_PREFIX + csv.name
+        metadata = {"mode": mode} if mode != "train" else {}
         with csv.open("rb") as body:
-            put = self.client("s3").put_object(Bucket=self.incoming_bucket, Key=key, Body=body)
+            put = self.client("s3").put_object(Bucket=self.incoming_bucket, Key=key, Body=body, Metadata=metadata)
         return layout.run_id(self.incoming_bucket, key, put.get("VersionId") or put["ETag"].strip('"'))
 
     def runs(self) -> list[dict[str, Any]]:

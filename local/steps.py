@@ -32,9 +32,11 @@ _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         (r"^FreshStarts$", "Fresh starts", "k-means++ starts on a sample of the rows"),
         (r"^Refine$", "Refine", "the centroids to be refined over all rows"),
         (r"^Align$", "Align", "the segments to be numbered like those of the previous run"),
+        (r"^Adopt$", "Adopt", "the previous run's model to be read"),
+        (r"^LabelByPreviousModel$", "Label", "the previous run's model to label every row"),
         (r"^Stability$", "Stability", "bootstrap refits of the segments"),
         (r"^Label$", "Label", "k-means' endpoint to label every row"),
-        (r"^Publish$", "Publish", "the result and its report to be written"),
+        (r"^Publish(Applied)?$", "Publish", "the result and its report to be written"),
         (r"^RecordFailure$", "Record the failure", "failure.json to be written"),
     )
 )

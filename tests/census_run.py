@@ -16,9 +16,9 @@ from contract.names import Stage
 from contract.payloads import PublishEvent
 from contract.run_settings import RunSettings
 from jobs.report import RunReport
-from jobs.run.publication import LabeledRun, Publication, publish
+from jobs.run.publication import LabeledRun, Measures, Publication, publish
 from jobs.sagemaker.ndarray import save
-from jobs.segments.assign import nearest_centroids, project
+from jobs.segments.assign import SegmentModel, nearest_centroids, project
 from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
@@ -140,8 +140,7 @@ def segment_table(
         statistics,
         run_id="census-test",
         scaling=scaling,
-        pca=pca,
-        centroids=centroids,
+        model=SegmentModel(scaling, pca, centroids),
         stability=stability,
         elbow=RECORDED_ELBOW,
     )
@@ -234,11 +233,8 @@ def publish_csv(text: str, *, clusters: int, settings: RunSettings) -> Publicati
     stored = {"s": pca.singular_values[::-1], "v": (pca.components * pca.signs)[:, ::-1], "mean": pca.mean[None, :]}
     run = LabeledRun(
         scaler=scaler,
-        elbow=b"[]",
-        stability=stability.to_bytes(),
-        refinement=None,
-        pca_artifact=artifact(save(stored)),
-        kmeans_artifact=artifact(save([centroids])),
+        model=SegmentModel.of(scaler, artifact(save(stored)), artifact(save([centroids]))),
+        measures=Measures(stability.to_bytes()),
         statistics=[statistics.to_bytes()],
         alignment=Alignment("default", None, list(range(clusters)), reason="This is the first run of the series."),
         labeled_parts=[labeled_rows(regions, components, labels, to_centroids, certainty, numbers=np.arange(clusters))],

@@ -69,6 +69,7 @@ class Manifest(TypedDict):
 
     `run_seconds` is without `waited_for_room_seconds`, the time that the run waited for room under quotas.
     `refinement` compares SageMaker's centroids with the refined ones; it is null if `refine` is false.
+    `applied_run_id` is the run whose model was applied; it is null if the run trained its own.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class Manifest(TypedDict):
     execution: Execution
     settings: dict[str, Any]
     inference: Literal["endpoint", "function"]
+    applied_run_id: str | None
     training_jobs: list[TrainingJob]
     refinement: RefinementSummary | None
     endpoints: list[Endpoint]
@@ -92,6 +94,7 @@ def describe_run(
     *,
     sha256: str,
     refinement: RefinementSummary | None,
+    applied_run_id: str | None = None,
     history: Iterable[Mapping[str, Any]],
     settings: RunSettings,
 ) -> Manifest:
@@ -105,6 +108,8 @@ def describe_run(
         Of the CSV as it was read.
     refinement
         The content of refinement.json, if the centroids were refined.
+    applied_run_id
+        The run whose model was applied, if none was trained.
     history
         The events of the execution, oldest first.
     """
@@ -113,15 +118,14 @@ def describe_run(
     began = {step["name"]: step["start"] for step in walked}
     whole = _seconds_between(walked[0]["start"], walked[-1]["end"]) if walked else 0.0
     waited = _seconds_waited_for_room(history)
-    training_jobs = [_training_job("pca", event["pca_training"]), _training_job("kmeans", event["kmeans_training"])]
-    endpoints = (
-        [
+    training_jobs, endpoints = [], []
+    if "kmeans_training" in event:
+        training_jobs = [_training_job("pca", event["pca_training"]), _training_job("kmeans", event["kmeans_training"])]
+    if "kmeans_endpoint" in event:
+        endpoints = [
             _endpoint("pca", event["pca_endpoint"], event["pca_hosting_launch"], began, settings),
             _endpoint("kmeans", event["kmeans_endpoint"], event["kmeans_hosting_launch"], began, settings),
         ]
-        if settings.hosts_models
-        else []
-    )
     source = event["input"]
     return Manifest(
         run_id=event["run_id"],
@@ -137,7 +141,8 @@ def describe_run(
             redrives=int(event["execution"].get("RedriveCount", 0)),
         ),
         settings=settings.as_dict(),
-        inference=settings.inference,
+        inference="function" if applied_run_id else settings.inference,
+        applied_run_id=applied_run_id,
         training_jobs=training_jobs,
         refinement=refinement,
         endpoints=endpoints,

@@ -17,9 +17,7 @@ from jobs.segments.assign import SegmentModel
 from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.describe import describe
 from jobs.segments.document import SegmentsDocument
-from jobs.segments.kmeans import centroids_from_artifact
 from jobs.segments.labels import fill_in_names, header
-from jobs.segments.pca import PcaModel
 from jobs.segments.scaling import Scaling
 from jobs.segments.stability import Stability
 from jobs.segments.statistics import SegmentStatistics
@@ -29,17 +27,28 @@ from jobs.series.history import HistoryEntry, SegmentEntry
 
 
 @dataclass(frozen=True)
+class Measures:
+    """What earlier steps measured of a model: the contents of stability.npz, elbow.json and refinement.json.
+
+    `elbow` and `refinement` are None if the model is an earlier run's; `refinement` also if the training job's
+    centroids were hosted untouched.
+    """
+
+    stability: bytes
+    elbow: bytes | None = None
+    refinement: bytes | None = None
+
+
+@dataclass(frozen=True)
 class LabeledRun:
-    """The contents of the files that the earlier steps wrote.
+    """What the earlier steps wrote.
 
     Attributes
     ----------
-    scaler, elbow, stability
-        scaler.json, elbow.json and stability.npz.
-    refinement
-        refinement.json, or None if the training job's centroids were hosted untouched.
-    pca_artifact, kmeans_artifact
-        The model.tar.gz that each endpoint hosted.
+    scaler
+        The content of scaler.json.
+    model, measures
+        The model that labeled the rows, and what was measured of it.
     alignment
         alignment.json.
     statistics, labeled_parts
@@ -48,11 +57,8 @@ class LabeledRun:
     """
 
     scaler: bytes
-    elbow: bytes
-    stability: bytes
-    refinement: bytes | None
-    pca_artifact: bytes
-    kmeans_artifact: bytes
+    model: SegmentModel
+    measures: Measures
     alignment: Alignment
     statistics: Iterable[bytes]
     labeled_parts: Iterable[bytes]
@@ -101,36 +107,32 @@ def publish(
 
     Raises
     ------
-    ArtifactError
-        If an artifact is damaged or belongs to another algorithm.
     ValueError
         If the run has no shard.
     """
     scaler: Scaler = json.loads(run.scaler)
-    scaling = Scaling.of(scaler)
+    model, measures = run.model, run.measures
+    scaling = Scaling.of(scaler).select(model.scaling.features)
     statistics = SegmentStatistics.merge(map(SegmentStatistics.from_bytes, run.statistics))
-    model = SegmentModel(
-        scaling, PcaModel.from_artifact(run.pca_artifact), centroids_from_artifact(run.kmeans_artifact)
-    )
     document = describe(
         statistics,
         run_id=event["run_id"],
         scaling=scaling,
-        pca=model.pca,
-        centroids=model.centroids,
-        stability=Stability.from_bytes(run.stability),
-        elbow=[ElbowPoint(**point) for point in json.loads(run.elbow)],
+        model=model,
+        stability=Stability.from_bytes(measures.stability),
+        elbow=[ElbowPoint(**point) for point in json.loads(measures.elbow or b"[]")],
         numbers=run.alignment.numbers,
     )
     manifest = describe_run(
         event,
         sha256=scaler["source"]["sha256"],
-        refinement=json.loads(run.refinement) if run.refinement else None,
+        refinement=json.loads(measures.refinement) if measures.refinement else None,
+        applied_run_id=_applied_run_id(run.alignment),
         history=history,
         settings=settings,
     )
     has_ids = scaler["source"]["id_column"] is not None
-    changes = compare_runs(run.alignment, previous, CurrentRun(document, statistics, model, has_ids=has_ids))
+    changes = compare_runs(run.alignment, previous, CurrentRun(document, statistics, scaling, has_ids=has_ids))
     entry = _entry(event, run.alignment, document, settings)
     announcement = announce(document, manifest, series=run.alignment.series, results_bucket=settings.results_bucket)
     return Publication(
@@ -160,16 +162,27 @@ def _entry(
         vintage=alignment.vintage,
         input=f"s3://{event['input']['bucket']}/{event['input']['key']}",
         rows=document["rows"]["labeled"],
-        models={
-            "scaler": f"s3://{settings.results_bucket}/{RunLayout(document['run_id']).scaler}",
-            "pca": event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"],
-            "kmeans": event["kmeans_artifacts"],
-        },
+        models=_models(event, alignment, settings),
         segments=[
             SegmentEntry(number=segment["label"], name=segment["name"], size=segment["size"])
             for segment in document["segments"]
         ],
     )
+
+
+def _models(event: PublishEvent, alignment: Alignment, settings: RunSettings) -> dict[str, str]:
+    """Return the URIs of the model that labeled the rows."""
+    if alignment.is_applied and alignment.previous is not None:
+        return alignment.previous["models"]
+    return {
+        "scaler": f"s3://{settings.results_bucket}/{RunLayout(event['run_id']).scaler}",
+        "pca": event["pca_training"]["ModelArtifacts"]["S3ModelArtifacts"],
+        "kmeans": event["kmeans_artifacts"],
+    }
+
+
+def _applied_run_id(alignment: Alignment) -> str | None:
+    return alignment.previous["run_id"] if alignment.is_applied and alignment.previous else None
 
 
 def _labeled_counties(parts: Iterable[bytes], document: SegmentsDocument) -> Iterator[bytes]:

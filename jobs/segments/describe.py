@@ -41,8 +41,7 @@ def describe(
     *,
     run_id: str,
     scaling: Scaling,
-    pca: PcaModel,
-    centroids: np.ndarray,
+    model: SegmentModel,
     stability: Stability,
     elbow: Sequence[ElbowPoint] = (),
     numbers: Sequence[int] | None = None,
@@ -54,11 +53,9 @@ def describe(
     statistics
         Merged over all shards.
     scaling
-        Of the whole run.
-    pca
-        The trained PCA; as many of its components were kept as `centroids` has columns.
-    centroids
-        (k, c) from the k-means artifact, in component space.
+        Of the whole run; its features are those of the model.
+    model
+        The model that labeled the rows. Its own scaling is another one if an earlier run trained it.
     stability
         The bootstrap refits of the same centroids.
     elbow
@@ -66,6 +63,7 @@ def describe(
     numbers
         The segment's number within the series for each centroid: its label. Without it, labels are 0..k-1.
     """
+    pca, centroids = model.pca, model.centroids
     numbers = range(len(centroids)) if numbers is None else numbers
     features = [
         describe_feature(name, scaling.minimum[i], scaling.maximum[i], whole=bool(statistics.whole[i]))
@@ -93,9 +91,7 @@ def describe(
         ),
         segments=_segments(
             statistics=statistics,
-            scaling=scaling,
-            pca=pca,
-            centroids=centroids,
+            model=model,
             features=features,
             profiles=profiles,
             silhouettes=silhouettes,
@@ -198,9 +194,7 @@ def _makeup(weights: np.ndarray, features: list[Feature]) -> str:
 def _segments(
     *,
     statistics: SegmentStatistics,
-    scaling: Scaling,
-    pca: PcaModel,
-    centroids: np.ndarray,
+    model: SegmentModel,
     features: list[Feature],
     profiles: Profiles,
     silhouettes: list[float | None],
@@ -210,7 +204,7 @@ def _segments(
     traits = find_traits(profiles, features, statistics.sample_features)
     names = name_segments(traits, numbers)
     populations = _populations(features, profiles, statistics)
-    centroid_features = SegmentModel(scaling, pca, centroids).centroid_features
+    centroids, centroid_features = model.centroids, model.centroid_features
     segments = []
     for index, own_traits in enumerate(traits):
         typical = _places(statistics.nearest, index)
@@ -225,8 +219,8 @@ def _segments(
                 share=size / max(statistics.rows, 1),
                 population=populations[index],
                 centroid_components=centroids[index].tolist(),
-                centroid_features=dict(zip(scaling.features, centroid_features[index].tolist(), strict=True)),
-                mean_features=dict(zip(scaling.features, profiles.mean[index].tolist(), strict=True)),
+                centroid_features=dict(zip(model.scaling.features, centroid_features[index].tolist(), strict=True)),
+                mean_features=dict(zip(model.scaling.features, profiles.mean[index].tolist(), strict=True)),
                 traits=own_traits,
                 typical=typical,
                 outliers=_places(statistics.farthest, index),

@@ -1,7 +1,8 @@
 """The scaling that Prepare applied to the features, and its inverse."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -61,6 +62,11 @@ class Scaling:
         """(d,) maximum - minimum."""
         span: np.ndarray = self.maximum - self.minimum
         return span
+
+    def select(self, features: Sequence[str]) -> Self:
+        """Return the scaling of these of the features, in this order."""
+        order = [self.features.index(name) for name in features]
+        return replace(self, features=tuple(features), minimum=self.minimum[order], maximum=self.maximum[order])
 
     def inverse_transform(self, scaled: np.ndarray) -> np.ndarray:
         """Convert scaled features (..., d) back to original units."""

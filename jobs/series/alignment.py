@@ -7,9 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from jobs.census.problems import InvalidCensus, Problem
 from jobs.sagemaker.artifacts import ArtifactError
 from jobs.segments.assign import SegmentModel
 from jobs.segments.document import SegmentsDocument
+from jobs.segments.scaling import Scaling
 from jobs.series.columns import ColumnMatch, match_columns
 from jobs.series.history import HistoryEntry
 from jobs.series.numbering import number_segments
@@ -17,7 +19,7 @@ from jobs.series.numbering import number_segments
 UNREADABLE = (ArtifactError, ValueError, KeyError, TypeError, IndexError)
 """What reading a damaged file of another run raises."""
 
-__all__ = ["UNREADABLE", "Aligned", "Alignment", "ModelFiles", "Predecessor", "align"]
+__all__ = ["UNREADABLE", "Aligned", "Alignment", "ModelFiles", "Predecessor", "adopt", "align"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Alignment:
     previous_numbers
         The number of the segment of each centroid of the previous run's model; None if that model cannot label the
         rows of this run.
+    is_applied
+        Whether the previous run's model is this run's own.
     """
 
     series: str
@@ -75,6 +79,7 @@ class Alignment:
     reason: str | None = None
     distances: Mapping[int, float] = field(default_factory=dict)
     previous_numbers: Sequence[int] | None = None
+    is_applied: bool = False
 
     def to_json(self) -> bytes:
         """Write alignment.json."""
@@ -143,6 +148,50 @@ def align(
     if not columns.is_complete:
         return Aligned(aligned)
     return Aligned(replace(aligned, previous_numbers=before.numbers), _renamed(before.model, columns))
+
+
+def adopt(
+    predecessor: Predecessor, scaling: Scaling, *, series: str, vintage: int | None
+) -> tuple[Alignment, SegmentModel]:
+    """Take the model of the previous run as the run's own.
+
+    Parameters
+    ----------
+    predecessor
+        The run whose model is applied, or why there is none.
+    scaling
+        Of the run's own file.
+    series, vintage
+        Written to alignment.json.
+
+    Raises
+    ------
+    InvalidCensus
+        If there is no such run, its files cannot be used, or the file lacks a feature of its model.
+    """
+    entry, files = predecessor.entry, predecessor.files
+    if entry is None or isinstance(files, str):
+        raise _cannot_apply(str(files))
+    try:
+        before = _Before.read(files)
+    except UNREADABLE as error:
+        reason = f"The files of the run {entry['run_id']} cannot be read: {type(error).__name__}: {error}."
+        raise _cannot_apply(reason) from error
+    columns = match_columns(before.model.scaling.features, scaling.features)
+    if not columns.is_complete:
+        lacking = ", ".join(columns.missing)
+        raise _cannot_apply(f"The file has no column with differing values for {lacking}.")
+    distances = dict.fromkeys(before.numbers, 0.0)
+    alignment = Alignment(
+        series, vintage, before.numbers, entry, distances=distances, previous_numbers=before.numbers, is_applied=True
+    )
+    return alignment, _renamed(before.model, columns)
+
+
+def _cannot_apply(reason: str) -> InvalidCensus:
+    message = f"the mode is 'apply', but the model of the previous run cannot be applied: {reason}"
+    remedy = "upload the file without the metadata mode=apply, or set mode to 'train', to train a model"
+    return InvalidCensus([Problem("no_model", message, remedy)], {"no_model": 1})
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from jobs.segments.assign import SegmentModel
 from jobs.segments.document import SegmentsDocument
+from jobs.segments.scaling import Scaling
 from jobs.segments.statistics import MAX_LISTED_ROWS, SegmentStatistics
 from jobs.series.alignment import UNREADABLE, Alignment
 from jobs.series.baseline import resampling_baseline
@@ -36,7 +36,7 @@ class CurrentRun:
 
     Attributes
     ----------
-    document, statistics, model
+    document, statistics, scaling
         What it learned of its rows.
     has_ids
         Whether the file has an id column; without one its regions are found by their names.
@@ -44,7 +44,7 @@ class CurrentRun:
 
     document: SegmentsDocument
     statistics: SegmentStatistics
-    model: SegmentModel
+    scaling: Scaling
     has_ids: bool
 
 
@@ -94,7 +94,7 @@ def compare_runs(alignment: Alignment, previous: PreviousRun | str, current: Cur
         spread={each["feature"]: each["std"] for each in before.document["feature_summaries"]},
         distances=alignment.distances,
         previous_view=None if alignment.previous_numbers is None else listed.previous_labels,
-        baseline=resampling_baseline(current.statistics.sample.components, len(current.model.centroids)),
+        baseline=resampling_baseline(current.statistics.sample.components, len(alignment.numbers)),
         warnings=[warning] if warning else [],
     )
 
@@ -130,7 +130,7 @@ def _summaries(document: SegmentsDocument, names: Mapping[str, str]) -> list[Seg
 def _drifts(previous: SegmentsDocument, current: CurrentRun, columns: ColumnMatch) -> list[FeatureDrift]:
     before = {each["feature"]: Distribution.of_summary(each) for each in previous["feature_summaries"]}
     now = {each["feature"]: Distribution.of_summary(each) for each in current.document["feature_summaries"]}
-    values = current.model.scaling.inverse_transform(current.statistics.sample_features)
+    values = current.scaling.inverse_transform(current.statistics.sample_features)
     place = {name: index for index, name in enumerate(current.document["features"])}
     return [
         drift(name, former, before[former], now[name], values[:, place[name]]) for former, name in columns.names.items()

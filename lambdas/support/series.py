@@ -8,9 +8,21 @@ from botocore.exceptions import ClientError
 from contract.layout import RunLayout, SeriesLayout
 from jobs.series.alignment import ModelFiles, Predecessor
 from jobs.series.comparison import PreviousRun
-from jobs.series.history import History, HistoryEntry, append, is_complete, predecessor, read_history, to_json
+from jobs.series.history import (
+    History,
+    HistoryEntry,
+    append,
+    find_run,
+    is_complete,
+    predecessor,
+    read_history,
+    to_json,
+)
 from lambdas.support.errors import NO_OBJECT, code_of
 from lambdas.support.storage import JSON, Bucket, read_uri
+
+PREVIOUS_RUN, NO_RUN = "previous", "none"
+"""The values of the setting ``align_to`` that are no run's id."""
 
 _Files = TypeVar("_Files")
 
@@ -24,13 +36,17 @@ def current_history(content: bytes | None, series: str) -> tuple[History, str | 
         return read_history(None, series), reason
 
 
-def read_predecessor(results: Bucket, series: str, run_id: str) -> Predecessor:
-    """Read the model of the run before this one in its series.
+def read_predecessor(results: Bucket, series: str, run_id: str, align_to: str) -> Predecessor:
+    """Read the model of the run to align with: the one before this run in its series, or the one that is set.
 
     A missing or damaged file of the previous run does not fail this one: it is the reason why the two are not compared.
     """
+    if align_to == NO_RUN:
+        return Predecessor(None, f"The setting align_to is {NO_RUN!r}, so the run is not compared.")
     history, damage = current_history(results.read_if_present(SeriesLayout(series).history), series)
-    entry = predecessor(history, run_id)
+    entry = predecessor(history, run_id) if align_to == PREVIOUS_RUN else find_run(history, align_to)
+    if entry is None and history["runs"] and align_to != PREVIOUS_RUN:
+        return Predecessor(None, f"align_to is {align_to!r}, which is no successful run of the series {series!r}.")
     if entry is None:
         return Predecessor(None, damage or f"This is the first run of the series {series!r}.")
     try:

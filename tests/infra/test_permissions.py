@@ -49,7 +49,8 @@ ALLOWED = {
     "FreshStarts": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "Refine": {"s3:GetObject", "s3:PutObject"},
     "Align": {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:PutObjectTagging"},
-    "Stability": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+    "Adopt": {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:PutObjectTagging"},
+    "Stability": {"s3:GetObject", "s3:PutObject"},
     "Label": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "sagemaker:InvokeEndpoint"},
     "Publish": {
         "s3:GetObject",

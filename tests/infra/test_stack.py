@@ -110,7 +110,7 @@ class TestFunctions:
             for each in resources(template_of(), "AWS::Lambda::Function").values()
             if len(each["Properties"]["Layers"]) == 2
         }
-        clustering = {"choose_clusters", "fresh_starts", "refine", "align", "stability"}
+        clustering = {"choose_clusters", "fresh_starts", "refine", "align", "adopt", "stability"}
         assert carrying == {"prepare", "project", "label", "publish"} | clustering
 
     def test_each_has_the_same_settings_in_full(self) -> None:

@@ -102,11 +102,11 @@ class Runs:
 
     # Executions
 
-    def upload(self, name: str, body: bytes | None = None) -> Run:
-        """Upload a CSV called `name` to incoming/, which starts its run."""
+    def upload(self, name: str, body: bytes | None = None, **metadata: str) -> Run:
+        """Upload a CSV called `name` to incoming/, which starts its run, with the object's metadata."""
         key = f"incoming/{name}"
         body = small_census() if body is None else body
-        version = self.client("s3").put_object(Bucket=self.incoming, Key=key, Body=body)["VersionId"]
+        version = self.client("s3").put_object(Bucket=self.incoming, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return self.run_of(key, version)
 
     def run_of(self, key: str, version: str, rerun: str | None = None) -> Run:

@@ -194,6 +194,17 @@ def test_several_files_are_one_series_with_a_folder_per_run(shell: Shell) -> Non
     assert changes["movers_count"] == 0
 
 
+def test_the_first_files_model_is_applied_to_the_others(shell: Shell) -> None:
+    for name in ("2012.csv", "2017.csv"):
+        (shell.home / name).write_bytes(small_census())
+    shown = shell("run", "2012.csv", "2017.csv", "--apply", "--json", "--out", "both", "--set", "stability_refits=2")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, second = json.loads(shown.stdout)["runs"]
+    assert second["segments"] == first["segments"]
+    assert [step["name"] for step in second["steps"]] == ["Prepare", "Adopt", "Label", "Publish"]
+    assert second["seconds"]["execution"] < first["seconds"]["execution"]
+
+
 def test_a_file_that_is_no_census_is_refused_with_its_problems(shell: Shell) -> None:
     (shell.home / "prices.csv").write_text("item,price\npen,2\n")
     shown = shell("run", "prices.csv", "--quiet", "--out", "refused")

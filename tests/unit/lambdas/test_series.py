@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from contract.layout import LATEST, RunLayout, SeriesLayout
+from contract.run_settings import VARIABLE
 from jobs.segments.explain import explain_county, features_of, read_counties
 from jobs.segments.scaling import Scaling
+from lambdas.support import runtime
 from tests.local.runs import small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -184,6 +187,114 @@ class TestThePreviousModelsView:
         changes = series.run("two", "incoming/counties/2017.csv", f"{fewer}\n".encode())
         assert changes["columns"]["missing"] == ["Measure5"]
         assert {row["previous_model_label"] for row in series.rows()} == {""}
+
+
+class TestTheRunToAlignWith:
+    @pytest.fixture
+    def set_to(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        def change(align_to: str) -> None:
+            given = {**json.loads(os.environ[VARIABLE]), "align_to": align_to}
+            monkeypatch.setenv(VARIABLE, json.dumps(given))
+            runtime.settings.cache_clear()
+
+        return change
+
+    def test_none_compares_with_no_run_and_labels_like_a_first_run(
+        self, series: SeriesOfRuns, set_to: Callable[[str], None]
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        set_to("none")
+        changes = series.run("two", "incoming/counties/2017.csv")
+        assert changes["reason"] == "The setting align_to is 'none', so the run is not compared."
+        assert series.labels() == {str(number) for number in range(GROUPS)}
+
+    def test_a_run_can_be_named(self, series: SeriesOfRuns, set_to: Callable[[str], None]) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        series.run("two", "incoming/counties/2016.csv")
+        set_to("one")
+        assert series.run("three", "incoming/counties/2017.csv")["previous_run_id"] == "one"
+
+    def test_an_unknown_run_is_named_and_the_segments_are_new(
+        self, series: SeriesOfRuns, set_to: Callable[[str], None]
+    ) -> None:
+        series.run("one", "incoming/counties/2015.csv")
+        set_to("other")
+        changes = series.run("two", "incoming/counties/2017.csv")
+        assert "'other', which is no successful run of the series 'counties'" in changes["reason"]
+        assert series.labels() == {str(number) for number in range(GROUPS, 2 * GROUPS)}
+
+
+class TestApply:
+    KEY = "incoming/counties/2017.csv"
+
+    def apply(self, series: SeriesOfRuns, run_id: str, body: bytes | None = None, mode: str = "apply") -> Stages:
+        series.aws.options["incoming-bucket", self.KEY] = {"Metadata": {"mode": mode}}
+        stages = Stages(series.aws, series.invoke, run_id=run_id, key=self.KEY)
+        stages.apply(body)
+        series.files = stages.files
+        return stages
+
+    @pytest.fixture
+    def trained(self, series: SeriesOfRuns) -> SeriesOfRuns:
+        series.run("one", "incoming/counties/2015.csv")
+        return series
+
+    def test_the_same_file_gets_the_same_rows_bit_for_bit(self, trained: SeriesOfRuns) -> None:
+        before = trained.rows()
+        self.apply(trained, "two")
+        shown = [{**row, "previous_model_label": ""} for row in trained.rows()]
+        assert shown == before
+        assert [row["previous_model_label"] for row in trained.rows()] == [row["label"] for row in before]
+
+    def test_the_documents_say_whose_model_it_was(self, trained: SeriesOfRuns) -> None:
+        before = trained.read(trained.files.segments)
+        self.apply(trained, "two")
+        manifest, segments = (trained.read(key) for key in (trained.files.manifest, trained.files.segments))
+        assert (manifest["applied_run_id"], manifest["training_jobs"], manifest["endpoints"]) == ("one", [], [])
+        assert segments["segments"] == before["segments"]
+        assert trained.read(trained.files.changes)["verdict"].startswith("Nothing changed")
+        entries = trained.read(COUNTIES.history)["runs"]
+        assert entries[1]["models"] == entries[0]["models"]
+
+    def test_a_row_of_another_file_is_labeled_by_the_old_ranges(self, trained: SeriesOfRuns) -> None:
+        labels = {row["CensusId"]: row["label"] for row in trained.rows()}
+        header, *lines = small_census(ROWS).decode().splitlines()
+        few = [line for line in lines if "Group 0" in line or "Group 5" in line]
+        added = [f"{line},{number}" for number, line in enumerate(few)]
+        body = "\n".join([f"{header},Added", *added, ""])
+        varying = header.split(",")[3:]
+        constant = [f"{line.rpartition(',')[0]},1" for line in lines]
+        with pytest.raises(Exception, match="no column with differing values for Measure5") as refused:
+            self.apply(trained, "two", "\n".join([header, *constant, ""]).encode())
+        assert type(refused.value).__name__ == "InvalidCensus"
+        self.apply(trained, "three", body.encode())
+        assert {row["CensusId"]: row["label"] for row in trained.rows()}.items() <= labels.items()
+        assert trained.read(trained.files.segments)["features"] == varying
+        assert trained.read(trained.files.changes)["regions"]["gone_count"] == ROWS - len(few)
+
+    def test_the_run_after_it_aligns_with_it(self, trained: SeriesOfRuns) -> None:
+        self.apply(trained, "two")
+        changes = trained.run("three", "incoming/counties/2019.csv")
+        assert (changes["previous_run_id"], changes["movers_count"]) == ("two", 0)
+        assert {segment["status"] for segment in changes["segments"]} == {"kept"}
+
+    def test_without_a_run_before_it_is_refused(self, series: SeriesOfRuns) -> None:
+        with pytest.raises(
+            Exception, match=r"the mode is 'apply'.*first run of the series.*to train a model"
+        ) as refused:
+            self.apply(series, "one")
+        assert type(refused.value).__name__ == "InvalidCensus"
+        assert series.read(RunLayout("one").problems)["totals"] == {"no_model": 1}
+
+    @pytest.mark.parametrize("lost", ["segments", "scaler", "stability"])
+    def test_with_a_lost_file_it_is_refused(self, trained: SeriesOfRuns, lost: str) -> None:
+        del trained.aws.objects[RESULTS, getattr(trained.files, lost)]
+        with pytest.raises(Exception, match="Files of the previous run one were deleted"):
+            self.apply(trained, "two")
+
+    def test_another_mode_is_refused(self, trained: SeriesOfRuns) -> None:
+        with pytest.raises(Exception, match="the metadata mode is 'aply'; expected train or apply"):
+            self.apply(trained, "two", mode="aply")
 
 
 class TestRunsThatEndTogether:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from contract.layout import LATEST, RunLayout
-from contract.names import ARTIFACT_TAG
+from contract.names import ARTIFACT_TAG, Stage
+from embedded_aws.sagemaker.inference import load_model
 from jobs.sagemaker import ndarray, recordio
 from jobs.segments.kmeans import centroids_from_artifact
-from lambdas import align, choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
+from lambdas import adopt, align, choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
 from tests.local.runs import groups_and_labels, small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -59,6 +60,17 @@ class Stages:
         self.aws.objects[RESULTS, key] = artifact(arrays)
         return f"s3://{RESULTS}/{key}"
 
+    def host(self, stage: Stage, model: bytes) -> None:
+        """Answer requests as the twin of SageMaker's container does."""
+        twin = load_model(stage, model)
+
+        def respond(body: bytes) -> bytes:
+            return recordio.encode_labels(
+                {name: np.atleast_2d(values.T).T for name, values in twin.predict(recordio.decode(body)).items()}
+            )
+
+        self.aws.endpoints[stage] = respond
+
     def project(self) -> dict[str, Any]:
         rows = np.concatenate(
             [recordio.decode(self.aws.objects[RESULTS, self.files.train_part(s["part"])]) for s in self.shards()]
@@ -67,9 +79,7 @@ class Stages:
         _, s, vt = np.linalg.svd(rows - mean, full_matrices=False)
         v = vt[::-1].T
         self.pca = self.put("pca", {"s": s[::-1].copy(), "v": v, "mean": mean[None, :]})
-        self.aws.endpoints["pca"] = lambda body: recordio.encode_labels(
-            {"projection": ((recordio.decode(body) - mean) @ v).astype(np.float32)}
-        )
+        self.host("pca", self.aws.objects[RESULTS, f"runs/{self.run_id}/models/pca/model.tar.gz"])
         (result,) = [
             self.invoke(project.handler, run_id=self.run_id, shard=shard, endpoint="pca", artifacts=self.pca)
             for shard in self.shards()
@@ -86,18 +96,7 @@ class Stages:
         self.refined: str = self.invoke(refine.handler, run_id=self.run_id, artifacts=self.kmeans)["artifacts"]
         self.align()
         self.invoke(stability.handler, run_id=self.run_id, artifacts=self.refined)
-        centroids = centroids_from_artifact(self.aws.objects[RESULTS, self.files.refined_model]).astype(np.float32)
-
-        def closest(body: bytes) -> bytes:
-            to_each = np.linalg.norm(recordio.decode(body)[:, None] - centroids[None], axis=2)
-            return recordio.encode_labels(
-                {
-                    "closest_cluster": to_each.argmin(axis=1).astype(np.float32)[:, None],
-                    "distance_to_cluster": to_each.min(axis=1).astype(np.float32)[:, None],
-                }
-            )
-
-        self.aws.endpoints["kmeans"] = closest
+        self.host("kmeans", self.aws.objects[RESULTS, self.files.refined_model])
         (result,) = [
             self.invoke(label.handler, run_id=self.run_id, shard=shard, endpoint="kmeans", artifacts=self.refined)
             for shard in self.shards()
@@ -113,6 +112,15 @@ class Stages:
             pca_artifacts=self.pca,
             kmeans_artifacts=self.refined,
         )
+
+    def apply(self, body: bytes | None = None) -> dict[str, Any]:
+        """Run a file whose mode is ``apply``."""
+        self.prepare(body)
+        self.invoke(adopt.handler, run_id=self.run_id, input=self.source, vintage=self.vintage)
+        for shard in self.shards():
+            self.invoke(label.handler, run_id=self.run_id, shard=shard)
+        execution = {"Id": EXECUTION, "RedriveCount": 0}
+        return self.invoke(publish.handler, run_id=self.run_id, input=self.source, execution=execution)
 
     def until_labeled(self, body: bytes | None = None) -> None:
         self.prepare(body)
@@ -175,7 +183,7 @@ def published(stages: Stages, metrics: Any) -> Stages:
 class TestPrepare:
     def test_it_returns_what_the_later_states_need(self, stages: Stages) -> None:
         sizes = {"rows": ROWS, "features": 6, "shards": 1, "shards_key": FILES.shards}
-        assert stages.prepare() == {**sizes, "vintage": None}
+        assert stages.prepare() == {**sizes, "vintage": None, "mode": "train"}
 
     def test_prepared_files_are_artifacts_that_expire(self, stages: Stages, aws: FakeAws) -> None:
         stages.prepare()

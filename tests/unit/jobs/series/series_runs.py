@@ -115,7 +115,7 @@ def compare(previous: Stored, run: Run, *, vintage: int | None = None) -> Compar
     current = CurrentRun(
         document={**run.document, "run_id": "now", "segments": segments},  # type: ignore[typeddict-item]
         statistics=replace(run.statistics, listed=listed),
-        model=model,
+        scaling=run.scaling,
         has_ids=True,
     )
     return Comparison(
