@@ -14,6 +14,8 @@ from infra.flow import PHASES
 from infra.settings import Settings
 from tests.infra.synthesis import KMS, ROOT, resources, template_of
 
+TRAINING_PHASES = [phase for phase in PHASES if phase != "Apply"]
+
 
 @pytest.fixture(scope="module", params=[{}, KMS], ids=["fixed clusters", "clusters chosen"])
 def definition(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -199,8 +201,17 @@ def test_a_run_goes_through_its_phases_in_order(default: dict[str, Any]) -> None
     while name:
         walked.append(name)
         name = states[name].get("Next") or states[name].get("Default")
-    assert [name for name in walked if name in PHASES] == list(PHASES)
+    assert [name for name in walked if name in PHASES] == TRAINING_PHASES
     assert states["Publish"]["End"] is True
+
+
+def test_a_run_that_applies_a_model_has_one_phase_after_prepare_and_launches_nothing(default: dict[str, Any]) -> None:
+    states = default["States"]
+    (rule,) = states[states["Prepare"]["Next"]]["Choices"]
+    assert (rule["Variable"], rule["StringEquals"], rule["Next"]) == ("$.prepared.mode", "apply", "Apply")
+    assert states["Apply"]["End"] is True
+    (branch,) = states["Apply"]["Branches"]
+    assert list(branch["States"]) == ["Adopt", "LabelByPreviousModel", "PublishApplied"]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -404,7 +415,7 @@ def test_every_path_read_was_written_before(definition: dict[str, Any]) -> None:
     """A phase reads only the execution's input and what the phases before it left."""
     # The teardown's own Pass state writes when it started.
     written = {"run_id", "input", "teardown"}
-    for name in PHASES:
+    for name in TRAINING_PHASES:
         phase = definition["States"][name]
         read = {path.split(".")[1] for path in _paths(phase.get("Parameters", {})) if path.startswith("$.")}
         assert read <= written, name

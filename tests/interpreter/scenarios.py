@@ -21,11 +21,15 @@ SHARDS = [{"index": 0}, {"index": 1}, {"index": 2}]
 
 INPUT = {"run_id": "r", "input": {"bucket": "incoming", "key": "incoming/census.csv", "version": "1"}}
 
+_PREPARED = {"rows": 3220, "features": 34, "shards": len(SHARDS), "shards_key": SHARDS_KEY, "vintage": 2015}
 _PAYLOADS: dict[str, Any] = {
-    "Prepare": {"rows": 3220, "features": 34, "shards": len(SHARDS), "shards_key": SHARDS_KEY, "vintage": 2015},
+    "Prepare": {**_PREPARED, "mode": "train"},
     "ChooseClusters": {"clusters": 8},
     "FreshStarts": {"clusters": 8},
     "Align": {"kept": 8},
+    "Adopt": {"segments": 8},
+    "LabelByPreviousModelShard": {"rows": 1000},
+    "PublishApplied": {"labels": "runs/r/labels.csv", "rows": 3220},
     "Refine": {"artifacts": "s3://results/refined/model.tar.gz"},
     "Stability": {"refits": 20},
     "ProjectShard": {"components": 7},
@@ -89,19 +93,23 @@ def scenarios(definition: Mapping[str, Any]) -> dict[str, Responses]:
     success = successful(definition)
     tasks = {name: state for name, state in all_states(definition).items() if state["Type"] == "Task"}
     waited_for = [name.removeprefix("Describe") for name in tasks if name.startswith("Describe")]
-    found: dict[str, Responses] = {"success": {}}
+    found: dict[str, Responses] = {"success": {}, "success without training": _APPLY}
     for changes in (_failures(tasks), _retries(tasks, success), _waits(waited_for), _teardowns(tasks), _resumptions()):
         found |= dict(changes)
     return {name: {**success, **changed} for name, changed in found.items()}
 
 
+_APPLY: Responses = {"Prepare": [by_function({**_PREPARED, "mode": "apply"})]}
+_OF_APPLY = ("Adopt", "LabelByPreviousModelShard", "PublishApplied")
 # Of these states, the other scenarios fail one without which the state is never entered.
 _NEEDS_A_FAILURE = ("RecordFailure", "TearDownFailedPca", "TearDownFailedKMeans")
 
 
 def _with_entry(state: str, responses: list[dict[str, Any]]) -> Responses:
-    """Return the changed responses of a state, and the failure that leads to it if it is on the failure path."""
-    entry: Responses = {"Prepare": [error("InvalidCensus")]} if state in _NEEDS_A_FAILURE else {}
+    """Return the changed responses of a state, and those that lead to it if a successful run does not enter it."""
+    entry: Responses = _APPLY if state in _OF_APPLY else {}
+    if state in _NEEDS_A_FAILURE:
+        entry = {"Prepare": [error("InvalidCensus")]}
     return {**entry, state: responses}
 
 
@@ -160,6 +168,8 @@ def _resumptions() -> Iterator[tuple[str, Responses]]:
     publish = [error("NoSuchKey"), by_function(_PAYLOADS["Publish"])]
     for phase in ("Pca", "KMeans", "TearDownKMeans", "Publish"):
         yield f"resumed at {phase}", {"Publish": publish, "RecordFailure": [by_function({"phase": phase})]}
+    adopt = [error("NoSuchKey"), by_function(_PAYLOADS["Adopt"])]
+    yield "resumed at Apply", {**_APPLY, "Adopt": adopt, "RecordFailure": [by_function({"phase": "Apply"})]}
     unknown = [by_function({"phase": "Lunch"})]
     yield "resumed at no phase", {"Publish": publish, "RecordFailure": unknown}
 

@@ -72,15 +72,17 @@ def test_labels_are_the_numbers_of_the_series_and_the_previous_model_labels_ever
     assert {row["previous_model_label"] for row in first.values()} == {""}
 
 
+@pytest.fixture(scope="module")
+def trained(runs: Runs) -> Run:
+    return finished(runs, runs.upload("applied/2012.csv"))
+
+
+@pytest.fixture(scope="module")
+def applied(runs: Runs, trained: Run) -> Run:
+    return finished(runs, runs.upload("applied/2017.csv", mode="apply"))
+
+
 class TestTheModelOfThePreviousRun:
-    @pytest.fixture(scope="class")
-    def trained(self, runs: Runs) -> Run:
-        return finished(runs, runs.upload("applied/2012.csv"))
-
-    @pytest.fixture(scope="class")
-    def applied(self, runs: Runs, trained: Run) -> Run:
-        return finished(runs, runs.upload("applied/2017.csv", mode="apply"))
-
     def test_labels_every_row_of_the_same_file_bit_for_bit_alike(self, runs: Runs, trained: Run, applied: Run) -> None:
         rows = [{**row, "previous_model_label": ""} for row in labeled(runs, applied)]
         assert rows == labeled(runs, trained)
