@@ -15,6 +15,7 @@ from jobs.run.manifest import Manifest
 from jobs.segments.cluster_count import ElbowPoint
 from jobs.segments.document import SegmentsDocument
 from jobs.segments.refine import RefinementSummary
+from jobs.series.alignment import Alignment
 from jobs.series.changes import Changes
 from jobs.series.history import History
 from tools.documents.schemas import Schema, schema_of
@@ -50,6 +51,7 @@ FILES = (
     Described("problems.json", f"`{_RUN.problems}`", ProblemsDocument),
     Described("latest.json", f"`{LATEST}`, `{_SERIES.latest}`", Announcement),
     Described("history.json", f"`{_SERIES.history}`", History),
+    Described("alignment.json", f"`{_RUN.alignment}`", Alignment),
     Described("scaler.json", f"`{_RUN.scaler}`", Scaler),
     Described("shards.json", f"`{_RUN.shards}`", list[Shard]),
     Described("elbow.json", f"`{_RUN.elbow}`", list[ElbowPoint]),
