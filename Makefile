@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 # MXNet is retired: it needs numpy below 2, which has no wheels beyond Python 3.12.
 CONFORMANCE_PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 $(PYTHON),$(shell command -v $(python))))
+# The functions' Python. The line is the only place that says it; the environment of the handlers' tests is named after it.
+FUNCTIONS_PYTHON := $(shell sed -n 's/^RUNTIME = .*PYTHON_3_/3./p' infra/layers.py)
+HANDLERS := .venv-python$(FUNCTIONS_PYTHON)
 # The packages for `make run` are installed separately from those for tests, lint and benchmarks.
 RUN := $(VENV)/.ready-to-run node_modules/.ready-to-run
 DEV := $(VENV)/.ready-to-test node_modules/.ready-to-test
@@ -24,7 +27,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py load.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up status down lint unit test conformance browser faults soak permissions synth bootstrap deploy \
+.PHONY: help setup run up status down lint unit handlers functions-python test conformance browser faults soak permissions synth bootstrap deploy \
 	destroy bench rehearse release stability audit docs site format clean coverage mutants nightly rooms
 
 help: ## Show this list
@@ -33,9 +36,9 @@ help: ## Show this list
 # uv installs the packages in a tenth of pip's time. It does not read pip's configuration, such as a company's index:
 # where it is not available or does not find the packages, pip installs them.
 define install
-@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt uv 2>/dev/null || echo "uv is not available; using pip"
-@$(BIN)/python -m uv pip install --python $(BIN)/python -r $(1) -c constraints.txt \
-	|| $(BIN)/python -m pip install --disable-pip-version-check -r $(1) -c constraints.txt
+@$(2)/bin/pip install -q --disable-pip-version-check -c constraints.txt uv 2>/dev/null || echo "uv is not available; using pip"
+@$(2)/bin/python -m uv pip install --python $(2)/bin/python -r $(1) -c constraints.txt \
+	|| $(2)/bin/python -m pip install --disable-pip-version-check -r $(1) -c constraints.txt
 endef
 
 $(VENV)/.ready-to-run: requirements.txt constraints.txt layers/base/requirements.txt layers/science/requirements.txt
@@ -43,12 +46,12 @@ $(VENV)/.ready-to-run: requirements.txt constraints.txt layers/base/requirements
 		|| { echo "Python is $$($(PYTHON) --version); 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
 	@echo "Installing the Python packages of a run into $(VENV) (once)…"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(call install,requirements.txt)
+	$(call install,requirements.txt,$(VENV))
 	@touch $@
 
 $(VENV)/.ready-to-test: $(VENV)/.ready-to-run requirements-dev.txt
 	@echo "Installing the Python packages of tests and tools into $(VENV) (once)…"
-	$(call install,requirements-dev.txt)
+	$(call install,requirements-dev.txt,$(VENV))
 	@touch $@
 
 node_modules/.ready-to-run: package.json package-lock.json jobs/report/vendor.mjs
@@ -72,6 +75,16 @@ $(CONFORMANCE_READY): requirements-conformance.txt
 	@echo "Installing MXNet and the SageMaker SDK into $(CONFORMANCE) (once, some minutes)…"
 	@test -x $(CONFORMANCE)/bin/python || $(CONFORMANCE_PYTHON) -m venv $(CONFORMANCE)
 	@$(CONFORMANCE)/bin/pip install -q --disable-pip-version-check -r requirements-conformance.txt
+	@touch $@
+
+# pyenv offers its other versions only where one names them; without pyenv, the variable does nothing.
+$(HANDLERS)/.ready: export PYENV_VERSION := $(FUNCTIONS_PYTHON)
+$(HANDLERS)/.ready: requirements.txt requirements-dev.txt constraints.txt layers/base/requirements.txt layers/science/requirements.txt
+	@python$(FUNCTIONS_PYTHON) -c "" 2>/dev/null || { echo "The functions run on Python $(FUNCTIONS_PYTHON), and so do their tests;" \
+		"python$(FUNCTIONS_PYTHON) is not on the PATH: install it, for example with pyenv install $(FUNCTIONS_PYTHON)" >&2; exit 1; }
+	@echo "Installing the Python packages of the handlers' tests into $(HANDLERS) (once)…"
+	@test -x $(HANDLERS)/bin/python || python$(FUNCTIONS_PYTHON) -m venv $(HANDLERS)
+	$(call install,requirements-dev.txt,$(HANDLERS))
 	@touch $@
 
 $(STEPFUNCTIONS)/.ready: requirements-stepfunctions.txt | $(VENV)/.ready-to-run
@@ -108,6 +121,14 @@ format: setup ## Format the code and apply ruff's fixes
 
 unit: setup ## The tests that need no embedded AWS
 	@$(BIN)/pytest tests/unit
+
+# The interpreter's name has the version in it: the tests run under the functions' Python or not at all.
+handlers: setup $(HANDLERS)/.ready ## The handlers and their work under the functions' Python, and the import of their layers
+	@$(HANDLERS)/bin/python$(FUNCTIONS_PYTHON) -m pytest -n 2 tests/unit/contract tests/unit/jobs tests/unit/lambdas \
+		tests/infra/test_synth.py::test_every_handler_can_be_imported_from_the_pruned_layers
+
+functions-python:
+	@echo $(FUNCTIONS_PYTHON)
 
 conformance: setup $(CONFORMANCE_READY) $(STEPFUNCTIONS)/.ready ## Our formats, SageMaker and states against others' implementations
 	@$(CONFORMANCE)/bin/python -m pytest tests/conformance
@@ -149,7 +170,7 @@ nightly: test mutants ## What takes too long for every change
 	@$(MAKE) --no-print-directory coverage ALL=1
 
 test: ## Everything
-	@$(MAKE) --no-print-directory -j 2 lint conformance
+	@$(MAKE) --no-print-directory -j 2 lint conformance handlers
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 12 $(addprefix --ignore tests/,conformance interpreter nightly) $(addprefix --ignore ,$(CROWDED))
 	@$(BIN)/pytest --durations 6 $(CROWDED)
 
@@ -198,4 +219,4 @@ site: docs ## Build the documents as a site into site; a dead link is an error
 	@echo "site/index.html"
 
 clean: ## Remove everything that make installed or wrote
-	rm -rf $(VENV) $(CONFORMANCE) $(STEPFUNCTIONS) $(SPEED) $(MUTANTS) node_modules cdk.out build dist site .local results out jobs/vendor
+	rm -rf $(VENV) $(CONFORMANCE) $(STEPFUNCTIONS) $(SPEED) $(MUTANTS) $(HANDLERS) node_modules cdk.out build dist site .local results out jobs/vendor

@@ -14,8 +14,10 @@ from constructs import Construct
 
 from infra.sources import PROJECT
 
-RUNTIME = lambda_.Runtime.PYTHON_3_14
-PYTHON_VERSION = "3.14"
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+"""The functions' Python. The Makefile reads it from this line: ``make handlers`` runs their tests under it."""
+
+PYTHON_VERSION = RUNTIME.name.removeprefix("python")
 MEBIBYTE = 1024 * 1024
 LAYER_LIMITS_MIB = {"base": 32, "science": 210}
 """The maximum size of each layer; with 8 MiB for the code, they add up to Lambda's limit of 250 MiB unzipped."""
