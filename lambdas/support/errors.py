@@ -17,9 +17,16 @@ def named_error(name: str, message: str) -> Exception:
     return error
 
 
+_CODES_OF_STATUS = {"403": "AccessDenied", "404": "NoSuchKey"}
+
+
 def code_of(error: ClientError) -> str:
-    """Return the error code of the response, such as ``ValidationException``."""
-    return str(error.response.get("Error", {}).get("Code", "ClientError"))
+    """Return the error code of the response, such as ``ValidationException``.
+
+    S3's response to HeadObject has no body, so botocore has only its status as a code.
+    """
+    code = str(error.response.get("Error", {}).get("Code", "ClientError"))
+    return _CODES_OF_STATUS.get(code, code)
 
 
 def message_of(error: ClientError) -> str:
@@ -34,11 +41,8 @@ The API reference documents ``ResourceNotFound``; most operations respond with `
 """
 
 
-NO_OBJECT = ("NoSuchKey", "NoSuchVersion", "404")
-"""The codes with which S3 responds for an object that does not exist.
-
-The response to HeadObject has no body, and so only its status as a code.
-"""
+NO_OBJECT = ("NoSuchKey", "NoSuchVersion")
+"""The codes with which S3 responds for an object that does not exist."""
 
 
 def client_error_behind(error: BaseException) -> ClientError | None:

@@ -78,6 +78,8 @@ class Case:
         The fault's ``@name``; by default it matches the run's resources of the stage.
     body
         The content of the CSV; None for a valid census.
+    applies
+        Whether the run applies the model of an earlier run.
     """
 
     operation: str
@@ -89,6 +91,7 @@ class Case:
     janitor: bool = False
     where: str = "{name}-*-{stage}"
     body: bytes | None = None
+    applies: bool = False
 
     @property
     def label(self) -> str:
@@ -279,7 +282,7 @@ def _run_case(runs: Runs, number: int, case: Case) -> Outcome:
     hold = f"State.{case.during}@{name}-:slow={_HOLD_SECONDS}*1"
     runs.add_faults(*given, *([hold] if case.during else faults))
     began = time.monotonic()
-    run = runs.upload(f"{name}.csv", case.body)
+    run = (runs.upload_to_series if case.applies else runs.upload)(f"{name}.csv", case.body)
     if case.during:
         eventually(lambda: runs.has_struck(hold), 150, f"{case.label}: {hold} hasn't struck", every=0.5)
         runs.add_faults(*faults)

@@ -24,6 +24,7 @@ from embedded_aws.cloud.instance import Cloud
 FAULTS = "/_embedded/faults"
 OPERATIONS = "/_embedded/operations"
 GROUPS = 8
+SERIES = "series"
 
 _FEATURES = 6
 _BITS = 3
@@ -108,6 +109,15 @@ class Runs:
         body = small_census() if body is None else body
         version = self.client("s3").put_object(Bucket=self.incoming, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return self.run_of(key, version)
+
+    def train_for_series(self) -> None:
+        """Let a run succeed whose model the runs of `upload_to_series` apply."""
+        ended = self.end(self.upload(f"{SERIES}/first.csv"))
+        assert ended["status"] == "SUCCEEDED", ended
+
+    def upload_to_series(self, name: str, body: bytes | None = None) -> Run:
+        """Upload a CSV to the series, which starts a run that applies the model of the series."""
+        return self.upload(f"{SERIES}/{name}", body, mode="apply")
 
     def run_of(self, key: str, version: str, rerun: str | None = None) -> Run:
         """Return the run of an object version."""

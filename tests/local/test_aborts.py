@@ -15,6 +15,8 @@ pytestmark = pytest.mark.timeout(600)
 
 CASES_AT_A_TIME = 10
 _PHASES = {"Pca": "pca", "KMeans": "kmeans"}
+APPLY = ("Apply", "Adopt", "LabelByPreviousModel", "LabelByPreviousModelShard", "PublishApplied")
+"""The states of a run that applies an earlier run's model."""
 
 
 def states_of(definition: Mapping[str, Any]) -> Iterator[str]:
@@ -27,12 +29,13 @@ def states_of(definition: Mapping[str, Any]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Way:
-    """How a run is brought into a state: by itself, or by faults, a bad file, an action, or a redrive."""
+    """How a run is brought into a state: by itself, or by faults, a bad file, an action, a redrive, or its mode."""
 
     faults: tuple[str, ...] = ()
     body: bytes = field(default_factory=small_census, repr=False)
     meanwhile: Callable[[Runs, Run], None] | None = None
     redriven: bool = False
+    applies: bool = False
 
 
 def _ways() -> dict[str, Way]:
@@ -44,6 +47,8 @@ def _ways() -> dict[str, Way]:
         "CleanUp": refused,
         "RecordFailure": refused,
         "Resume": Way(body=b"", redriven=True),
+        "NoteApplyFailure": Way(("s3.PutObject@{run}-*/segments.json:denied",), applies=True),
+        **dict.fromkeys(APPLY, Way(applies=True)),
     }
     for phase, stage in _PHASES.items():
         of_stage = f"@{{run}}-*-{stage}"
@@ -128,7 +133,7 @@ def _abort_in(runs: Runs, number: int, state: str) -> Abort | str:
     held = f"{hold}@{name}-:slow=300"
     faults = [fault.format(run=name) for fault in way.faults]
     runs.add_faults(*faults, *(() if way.redriven else (held,)))
-    run = runs.upload(f"{name}.csv", way.body)
+    run = (runs.upload_to_series if way.applies else runs.upload)(f"{name}.csv", way.body)
     try:
         if way.redriven:
             assert runs.end(run)["status"] == "FAILED"
@@ -147,6 +152,7 @@ def _abort_in(runs: Runs, number: int, state: str) -> Abort | str:
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Runs]:
     with deployed() as runs:
+        runs.train_for_series()
         yield runs
 
 

@@ -55,6 +55,8 @@ def cases() -> Iterator[Case]:
         # This run is refused anyway. It ends with the refusal, unless the function that records it is always killed.
         yield Case("lambda.record_failure", f"{kind}*1", "", "InvalidCensus", where=_ANY, body=b"")
         yield Case("lambda.record_failure", kind, "", end, where=_ANY, body=b"")
+        yield Case("lambda.adopt", f"{kind}*1", "", None, where=_ANY, applies=True)
+        yield Case("lambda.adopt", kind, "", end, where=_ANY, applies=True)
         # The event is received again.
         yield Case("lambda.start_run", f"{kind}*1", "", None, where="{name}.csv")
 
@@ -66,6 +68,7 @@ CASES = list(cases())
 def runs() -> Iterator[Runs]:
     with deployed() as runs:
         runs.receive_again_after(1)
+        runs.train_for_series()
         yield runs
 
 
