@@ -5,6 +5,44 @@ docs/errors.md is generated from this list, and the notification about a failed 
 
 from dataclasses import dataclass
 
+TRANSIENT_ERRORS = (
+    "ThrottlingException",
+    "Throttling",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServerException",
+    "InternalError",
+    "SlowDown",
+    "RequestTimeout",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ConnectionError",
+)
+"""Error codes of AWS after which the same request may succeed later; the handlers raise errors with these names."""
+
+MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
+"""An endpoint has just come into service, or its container is busy."""
+
+SAGEMAKER_ERRORS = ("SageMaker.SageMakerException", "SageMaker.SdkClientException", "SageMaker.ThrottlingException")
+"""The state machine's own requests to SageMaker failed.
+
+Step Functions reports every error that SageMaker's model does not define as SageMakerException, and a request without a
+response, for example because the connection broke, as SdkClientException.
+"""
+
+LAMBDA_ERRORS = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+)
+"""Errors of the Lambda service: the function did not run."""
+
+PROCESS_ERRORS = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout")
+"""The function's process ended or ran out of time."""
+
 
 @dataclass(frozen=True)
 class ErrorKind:
@@ -78,7 +116,7 @@ ERRORS: tuple[ErrorKind, ...] = (
         "Delete or rename that resource, then redrive.",
     ),
     ErrorKind(
-        ("ModelError", "ModelNotReadyException"),
+        MODEL_ERRORS,
         "The container of a model refused a request, again after each retry.",
         "Read the log of the endpoint in `/aws/sagemaker/Endpoints/<endpoint>`, then redrive.",
     ),
@@ -108,26 +146,12 @@ ERRORS: tuple[ErrorKind, ...] = (
         "Delete the resource that the message names by hand if the janitor, which continues, does not delete it.",
     ),
     ErrorKind(
-        (
-            "ThrottlingException",
-            "Throttling",
-            "ServiceUnavailable",
-            "ServiceUnavailableException",
-            "InternalFailure",
-            "InternalServerError",
-            "InternalServerException",
-            "InternalError",
-            "SlowDown",
-            "RequestTimeout",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-            "ConnectionError",
-        ),
+        TRANSIENT_ERRORS,
         "AWS refused a request, or could not be reached, for longer than the retries last.",
         "Look at the AWS Health Dashboard, then redrive.",
     ),
     ErrorKind(
-        ("SageMaker.SageMakerException", "SageMaker.SdkClientException", "SageMaker.ThrottlingException"),
+        SAGEMAKER_ERRORS,
         "The state machine could not request the status of a job or an endpoint; the cause gives the reason.",
         "Fix the reason, such as a missing permission of the state machine's role, then redrive.",
     ),
@@ -137,17 +161,12 @@ ERRORS: tuple[ErrorKind, ...] = (
         "Redrive.",
     ),
     ErrorKind(
-        (
-            "Lambda.ServiceException",
-            "Lambda.AWSLambdaException",
-            "Lambda.SdkClientException",
-            "Lambda.TooManyRequestsException",
-        ),
+        LAMBDA_ERRORS,
         "Lambda did not run a function; the cause gives the reason.",
         "Fix the reason, such as the limit of concurrent executions of the account, then redrive.",
     ),
     ErrorKind(
-        ("Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"),
+        PROCESS_ERRORS,
         "The process of a function ended, most often for lack of memory, or ran out of time.",
         "Read the log of the function, give it more memory or time in `infra/functions.py`, deploy, then redrive.",
     ),

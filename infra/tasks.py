@@ -9,42 +9,12 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-# Errors of the Lambda service: the function did not run.
-_LAMBDA_ERRORS = (
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
-)
-# The function's process ended or ran out of time. A retry may help; further retries would fail in the same way.
-_PROCESS_ERRORS = ("Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", sfn.Errors.TIMEOUT)
-# Error codes of AWS after which the same request may succeed later; the handlers raise errors with these names.
-_TRANSIENT_ERRORS = (
-    "ThrottlingException",
-    "Throttling",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "InternalFailure",
-    "InternalServerError",
-    "InternalServerException",
-    "InternalError",
-    "SlowDown",
-    "RequestTimeout",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "ConnectionError",
-)
-# An endpoint that has just come into service, or whose container is busy.
-_MODEL_ERRORS = ("ModelError", "ModelNotReadyException")
-# Step Functions reports every error that SageMaker's model does not define as SageMakerException, and a request without
-# a response, for example because the connection broke, as SdkClientException. A new resource may not be found yet.
-_SAGEMAKER_ERRORS = (
-    "SageMaker.ResourceNotFoundException",
-    "SageMaker.SageMakerException",
-    "SageMaker.SdkClientException",
-    "SageMaker.ThrottlingException",
-    sfn.Errors.TIMEOUT,
-)
+from contract.errors import LAMBDA_ERRORS, MODEL_ERRORS, PROCESS_ERRORS, SAGEMAKER_ERRORS, TRANSIENT_ERRORS
+
+# A retry may help; further retries would fail in the same way.
+_PROCESS_ERRORS = (*PROCESS_ERRORS, sfn.Errors.TIMEOUT)
+# A new resource may not be found yet.
+_DESCRIBE_ERRORS = ("SageMaker.ResourceNotFoundException", *SAGEMAKER_ERRORS, sfn.Errors.TIMEOUT)
 
 _DESCRIBE_SECONDS = 30
 # A task's limit is a little above its function's, so that the function reports its own time-out.
@@ -76,8 +46,8 @@ def function_task(
     """
     task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
     if also_retry == "model":
-        _retry(task, _MODEL_ERRORS, first=2, attempts=4, longest=30)
-    _retry(task, _LAMBDA_ERRORS + _TRANSIENT_ERRORS, first=2, attempts=5, longest=60)
+        _retry(task, MODEL_ERRORS, first=2, attempts=4, longest=30)
+    _retry(task, LAMBDA_ERRORS + TRANSIENT_ERRORS, first=2, attempts=5, longest=60)
     _retry(task, _PROCESS_ERRORS, first=2, attempts=2, longest=60)
     return task
 
@@ -97,7 +67,7 @@ def failing_task(
     Lambda itself failed or the function's process ended.
     """
     task = _invoke(scope, name, function, payload, result=result, result_path=result_path)
-    _retry(task, _LAMBDA_ERRORS + _PROCESS_ERRORS, first=1, attempts=2, longest=5)
+    _retry(task, LAMBDA_ERRORS + _PROCESS_ERRORS, first=1, attempts=2, longest=5)
     return task
 
 
@@ -138,7 +108,7 @@ def describe_task(
         result_path=result_path,
         task_timeout=sfn.Timeout.duration(Duration.seconds(_DESCRIBE_SECONDS)),
     )
-    _retry(task, _SAGEMAKER_ERRORS, first=2, attempts=6, longest=60)
+    _retry(task, _DESCRIBE_ERRORS, first=2, attempts=6, longest=60)
     return task
 
 
