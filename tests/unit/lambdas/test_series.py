@@ -312,27 +312,26 @@ class TestRunsThatEndTogether:
 
         aws._GetObject = read_then_change  # type: ignore[method-assign]
 
+    def publish_two_after_three_interrupts(self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke, key: str) -> None:
+        """Publish run "two" after "one"; run "three" publishes right after "two" has read `key`."""
+        series.run("one", "incoming/counties/2015.csv")
+        two, three = (Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv") for run in ("two", "three"))
+        two.until_labeled()
+        three.until_labeled()
+        self.interrupt(aws, key, lambda: (three.publish(), None)[1])
+        two.publish()
+
     def test_both_stand_in_the_history_and_latest_describes_the_one_that_was_added_last(
         self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
     ) -> None:
-        series.run("one", "incoming/counties/2015.csv")
-        runs = [Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv") for run in ("two", "three")]
-        for run in runs:
-            run.until_labeled()
-        self.interrupt(aws, COUNTIES.history, lambda: (runs[1].publish(), None)[1])
-        runs[0].publish()
+        self.publish_two_after_three_interrupts(series, aws, invoke, COUNTIES.history)
         assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "three", "two"]
         assert series.read(COUNTIES.latest)["run_id"] == "two"
 
     def test_latest_is_not_set_back_to_a_run_that_was_added_before(
         self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
     ) -> None:
-        series.run("one", "incoming/counties/2015.csv")
-        runs = [Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv") for run in ("two", "three")]
-        for run in runs:
-            run.until_labeled()
-        self.interrupt(aws, COUNTIES.latest, lambda: (runs[1].publish(), None)[1])
-        runs[0].publish()
+        self.publish_two_after_three_interrupts(series, aws, invoke, COUNTIES.latest)
         assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "two", "three"]
         assert series.read(COUNTIES.latest)["run_id"] == "three"
 
