@@ -189,7 +189,7 @@ def _labeled_counties(parts: Iterable[bytes], document: SegmentsDocument) -> Ite
     names = {segment["label"]: segment["name"] for segment in document["segments"]}
     yield header(document["pca"]["components_kept"])
     for part in parts:
-        yield fill_in_names(part, names)
+        yield from fill_in_names(part, names)
 
 
 def _metrics(document: SegmentsDocument, manifest: Manifest) -> dict[str, float]:

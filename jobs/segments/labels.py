@@ -5,7 +5,7 @@ placeholder for its label, which `fill_in_names` replaces by the name. A placeho
 separator, which Prepare does not accept in a cell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from jobs.segments import decimals
 from jobs.segments.rows import Certainty, Regions
 
 _SEPARATOR = "\x1f"
+_BLOCK_BYTES = 1024 * 1024
 _AFTER_COMPONENTS = ("label", "distance", "segment", "runner_up", "margin", "stability", "previous_model_label")
 
 
@@ -62,9 +63,17 @@ def labeled_rows(
     return b"\n".join([*lines, b""])
 
 
-def fill_in_names(part: bytes, names: Mapping[int, str]) -> bytes:
-    """Replace the placeholders of a part by the names of the segments, quoted for CSV."""
+def fill_in_names(part: bytes, names: Mapping[int, str]) -> Iterator[bytes]:
+    """Yield a part in blocks, with its placeholders replaced by the names of the segments, quoted for CSV.
+
+    A part is some megabytes, and the pieces that it is split into would take twice as much.
+    """
     quoted = {str(label).encode(): ('"' + name.replace('"', '""') + '"').encode() for label, name in names.items()}
-    pieces = part.split(_SEPARATOR.encode())
-    pieces[1::2] = [quoted[label] for label in pieces[1::2]]
-    return b"".join(pieces)
+    start = 0
+    while start < len(part):
+        # A block ends with a line, so it cuts no placeholder.
+        end = part.find(b"\n", start + _BLOCK_BYTES) + 1 or len(part)
+        pieces = part[start:end].split(_SEPARATOR.encode())
+        pieces[1::2] = [quoted[label] for label in pieces[1::2]]
+        yield b"".join(pieces)
+        start = end

@@ -38,7 +38,7 @@ def test_the_header_names_the_kept_components() -> None:
 
 def test_a_part_and_its_names_make_rows_that_any_csv_reader_takes() -> None:
     names = {0: "High income", 2: 'Poverty, "long" commutes', 11: "Native 40 %"}
-    part = fill_in_names(part_of(REGIONS), names)
+    part = b"".join(fill_in_names(part_of(REGIONS), names))
     first, second, third = rows_of(part)
     assert first[:3] == ["01001", "Alabama", "Autauga"]
     assert first[5:] == ["2", "0.25", 'Poverty, "long" commutes', "0", "0.500000", "0.97", ""]
@@ -64,7 +64,7 @@ def test_regions_are_read_back_from_any_span_of_lines() -> None:
 
 
 def test_a_part_is_written_byte_for_byte_as_documented() -> None:
-    part = fill_in_names(part_of(REGIONS), dict.fromkeys((0, 2, 11), "Rich"))
+    part = b"".join(fill_in_names(part_of(REGIONS), dict.fromkeys((0, 2, 11), "Rich")))
     assert part.split(b"\n")[0] == b'01001,Alabama,Autauga,0.100000001,-2,2,0.25,"Rich",0,0.500000,0.97,'
 
 
@@ -77,3 +77,12 @@ def test_names_that_look_like_formulas_stay_exact() -> None:
 
 def test_the_previous_models_labels_stand_last() -> None:
     assert [row[-1] for row in rows_of(part_of(REGIONS, np.array([7, 0, 11])))] == ["7", "0", "11"]
+
+
+def test_a_part_of_any_size_is_filled_in_block_by_block() -> None:
+    part, names = part_of(REGIONS), dict.fromkeys((0, 2, 11), "Rich")
+    copies = 3_000_000 // len(part)
+    blocks = list(fill_in_names(part * copies, names))
+    assert len(blocks) > 1
+    assert all(block.endswith(b"\n") for block in blocks)
+    assert b"".join(blocks) == b"".join(fill_in_names(part, names)) * copies

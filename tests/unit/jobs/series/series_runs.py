@@ -92,7 +92,7 @@ def previous_run(run: Run, *, run_id: str = "before", vintage: int | None = None
             kmeans_artifact=artifact(save([run.centroids.astype(np.float32)])),
         ),
         results=PreviousRun(
-            labeled_counties=header(KEPT) + fill_in_names(rows, names), segments=document, scaler=scaler
+            labeled_counties=header(KEPT) + b"".join(fill_in_names(rows, names)), segments=document, scaler=scaler
         ),
     )
 
