@@ -96,6 +96,9 @@ $(STEPFUNCTIONS)/.ready: requirements-stepfunctions.txt | $(VENV)/.ready-to-run
 
 setup: $(DEV) ## Install everything that runs, tests and checks need
 
+# What their messages call the command, because the environment need not be activated.
+run up status down destroy: export CENSUS_COMMAND := $(BIN)/python -m local
+
 run: $(RUN) ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir
 	@$(BIN)/python -m local run $(if $(CSV),"$(CSV)") $(if $(OUT),--out "$(OUT)")
 

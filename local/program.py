@@ -5,4 +5,4 @@ from typing import Final
 
 MODULE: Final = "python -m local"
 PROGRAM: Final = os.environ.get("CENSUS_COMMAND", MODULE)
-"""``census`` if the installed script was started, otherwise `MODULE`."""
+"""``census`` if the installed script was started, what make calls it if make started it, otherwise `MODULE`."""
