@@ -1,7 +1,7 @@
 """Measures what labeling a million rows takes, refinement and stability included, for ``make bench``.
 
-The figures are processor seconds on one thread, as the functions compute. BLAS must be told so before it is loaded:
-``OPENBLAS_NUM_THREADS=1 python -m bench.certainty`` prints a JSON list.
+The figures are processor seconds on one thread, as the functions compute. BLAS reads the number of threads when it is
+loaded: ``OPENBLAS_NUM_THREADS=1 python -m bench.certainty`` prints a JSON list.
 """
 
 import json

@@ -340,7 +340,7 @@ def smoke(  # noqa: PLR0917 - typer passes arguments by name
     """Try a copy of the stack in an AWS account with one run, and delete the copy.
 
     Rehearses the synthetic census in an embedded AWS, deploys a copy of the stack called `census-seg-smoke` into the
-    account, runs the same census, and compares the results. What AWS answered is written to `evidence/<date>.json`,
+    account, runs the same census, and compares the results. AWS's responses are written to `evidence/<date>.json`,
     and differences from the embedded AWS are printed. Ctrl-C deletes the copy, too.
 
     The run costs what docs/cost.md says and takes about half an hour.

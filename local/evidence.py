@@ -1,4 +1,4 @@
-"""Records what AWS answered during a run, and compares it with what the embedded AWS answered.
+"""Records AWS's responses during a run, and compares them with those of the embedded AWS.
 
 The evidence is a JSON document without the account's number. Its parts:
 
@@ -36,7 +36,7 @@ Document = Mapping[str, Any]
 
 @dataclass
 class Evidence:
-    """What an account answers from now on.
+    """The responses of an account from now on.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ def shape(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _facts(document: Document) -> Iterator[str]:
-    """Yield sentences about what was answered, without numbers and ids."""
+    """Yield sentences about the responses, without numbers and ids."""
     run_id = document.get("run_id", "")
 
     def plain(text: str) -> str:

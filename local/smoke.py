@@ -80,7 +80,7 @@ def run_smoke(
 ) -> None:
     """Try a copy of the stack in an account, and print what was found.
 
-    However that ends, the copy is deleted with its data, and what AWS answered is written to a folder.
+    However that ends, the copy is deleted with its data, and AWS's responses are written to a folder.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def run_smoke(
                 seen = try_copy(copy, csv, folder / "results", evidence, quiet=as_json)
             finally:
                 path = evidence.write(out)
-                _say(f"What AWS answered: {path}", quiet=as_json)
+                _say(f"AWS's responses: {path}", quiet=as_json)
         found = differences(evidence.document(), twins)
         _conclude(list(check(seen, rehearsed)), costs(seen), found, path, as_json=as_json)
 
