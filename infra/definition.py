@@ -1,7 +1,7 @@
 """Reads the definition of the state machine from a synthesized template."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 State = dict[str, Any]
@@ -10,7 +10,7 @@ State = dict[str, Any]
 def state_machine_definition(template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition in Amazon States Language; references to resources become ARNs with their logical ids."""
     (machine,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::StepFunctions::StateMachine")
-    definition: dict[str, Any] = json.loads(_text(machine["Properties"]["DefinitionString"]))
+    definition: dict[str, Any] = json.loads(text(machine["Properties"]["DefinitionString"], _reference))
     return definition
 
 
@@ -34,12 +34,18 @@ def successors(state: Mapping[str, Any]) -> list[str]:
     return following + [catch["Next"] for catch in state.get("Catch", ())]
 
 
-def _text(value: Any) -> str:
+def text(value: Any, reference: Callable[[Mapping[str, Any]], str]) -> str:
+    """Return the text that a template builds; `reference` gives it for what is known only on deployment."""
     match value:
         case str():
             return value
         case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(_text(part) for part in parts)
+            return str(separator).join(text(part, reference) for part in parts)
+    return reference(value)
+
+
+def _reference(value: Mapping[str, Any]) -> str:
+    match value:
         case {"Fn::GetAtt": [name, "Arn"]}:
             return f"arn:aws:lambda:us-east-1:111122223333:function:{name}"
         case {"Ref": "AWS::Partition"}:

@@ -9,7 +9,6 @@ from aws_cdk import Aws, Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3_assets as assets
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from contract.names import METRICS_NAMESPACE, function_name
@@ -18,6 +17,7 @@ from infra.encryption import Encryption
 from infra.layers import RUNTIME, Layers
 from infra.logging import build_log_group
 from infra.policies import acknowledge, acknowledge_control, allow
+from infra.queues import build_dead_letters
 from infra.roles import build_role
 from infra.settings import Settings
 from infra.sources import FUNCTIONS
@@ -101,7 +101,9 @@ class Functions(Construct):
         self._layers = Layers(self, "Layers")
         self._code = self._build_code()
         self.code_version = self._code.asset_hash[:12]
-        self.dead_letters = self._build_dead_letters()
+        self.dead_letters = build_dead_letters(
+            self, "DeadLetters", name=f"{settings.deployment_id}-dead-letters", encryption=encryption
+        )
         self._functions = {spec.name: self._build(spec) for spec in function_specs(settings)}
         self._roles = {name: self._role_of(function) for name, function in self._functions.items()}
 
@@ -126,21 +128,6 @@ class Functions(Construct):
         no_version = "Annotation::@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified"
         acknowledge(code, no_version, "The object's key is the hash of what it holds: new code has a new key")
         return code
-
-    def _build_dead_letters(self) -> sqs.Queue:
-        key = self._encryption.data_key
-        queue = sqs.Queue(
-            self,
-            "DeadLetters",
-            queue_name=f"{self._settings.deployment_id}-dead-letters",
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, "AwsSolutions-SQS3", "It is the dead-letter queue itself")
-        acknowledge(queue, "Serverless-SQSRedrivePolicy", "It is the dead-letter queue itself")
-        return queue
 
     def _build(self, spec: FunctionSpec) -> lambda_.Function:
         name = function_name(self._settings.deployment_id, spec.name)

@@ -90,11 +90,9 @@ class Monitoring(Construct):
         }
         self._succeeded = machine.metric_succeeded(period=_PERIOD, statistic="Sum")
         self._run_time = machine.metric_time(period=_PERIOD, statistic="Maximum")
-        self._dead_letters = functions.dead_letters.metric_approximate_number_of_messages_visible(
-            period=_PERIOD, statistic="Maximum"
-        )
-        self._given_up = trigger.given_up.metric_approximate_number_of_messages_visible(
-            period=_PERIOD, statistic="Maximum"
+        self._dead_letters, self._given_up = (
+            queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
+            for queue in (functions.dead_letters, trigger.given_up)
         )
         self._oldest = trigger.queue.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum")
         self._functions = functions

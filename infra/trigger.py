@@ -11,6 +11,7 @@ from contract.payloads import TakeEvent
 from infra.encryption import Encryption
 from infra.functions import CALL_SECONDS, Functions
 from infra.policies import acknowledge
+from infra.queues import build_dead_letters, build_queue
 from infra.settings import Settings
 from infra.storage import Storage
 from infra.workflow import state_machine_arn
@@ -49,8 +50,20 @@ class Trigger(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._start_run = functions["start_run"]
-        self.given_up = self._build_given_up(settings, encryption)
-        self.queue = self._build_queue(settings, encryption)
+        # The dead letters of a FIFO queue are in a FIFO queue, to which EventBridge and Lambda cannot send theirs.
+        self.given_up = build_dead_letters(
+            self, "GivenUp", name=f"{settings.deployment_id}-given-up.fifo", encryption=encryption
+        )
+        self.queue = build_queue(
+            self,
+            "Queue",
+            name=f"{settings.deployment_id}-arrivals.fifo",
+            encryption=encryption,
+            content_based_deduplication=True,
+            # A message that start_run did not delete can be received again once its invocation must have ended.
+            visibility_timeout=Duration.seconds(CALL_SECONDS),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.given_up, max_receive_count=_ATTEMPTS),
+        )
         self.rule = events.Rule(
             self,
             "Rule",
@@ -105,37 +118,3 @@ class Trigger(Construct):
     def _look_into_queue(self, wait_seconds: float) -> targets.LambdaFunction:
         event = TakeEvent(wait_seconds=wait_seconds)
         return targets.LambdaFunction(self._start_run, event=events.RuleTargetInput.from_object(event))
-
-    def _build_queue(self, settings: Settings, encryption: Encryption) -> sqs.Queue:
-        key = encryption.data_key
-        return sqs.Queue(
-            self,
-            "Queue",
-            queue_name=f"{settings.deployment_id}-arrivals.fifo",
-            fifo=True,
-            content_based_deduplication=True,
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-            # A message that start_run did not delete can be received again once its invocation must have ended.
-            visibility_timeout=Duration.seconds(CALL_SECONDS),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self.given_up, max_receive_count=_ATTEMPTS),
-        )
-
-    def _build_given_up(self, settings: Settings, encryption: Encryption) -> sqs.Queue:
-        # The dead letters of a FIFO queue are in a FIFO queue, to which EventBridge and Lambda cannot send theirs.
-        key = encryption.data_key
-        queue = sqs.Queue(
-            self,
-            "GivenUp",
-            queue_name=f"{settings.deployment_id}-given-up.fifo",
-            fifo=True,
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, "AwsSolutions-SQS3", "It is the dead-letter queue itself")
-        acknowledge(queue, "Serverless-SQSRedrivePolicy", "It is the dead-letter queue itself")
-        return queue

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from infra.definition import text
 from tools.documents.tables import code, table
 
 _HEAD = """# Permissions
@@ -54,16 +55,12 @@ def _resources(template: Mapping[str, Any], kind: str) -> list[tuple[str, Mappin
 
 
 def _listed(value: Any) -> list[str]:
-    return [_text(each) for each in (value if isinstance(value, list) else [value])]
+    return [text(each, _reference) for each in (value if isinstance(value, list) else [value])]
 
 
-def _text(value: Any) -> str:
-    """Write a value of a template with its references as ``<name>``, without the hashes that CDK adds to names."""
+def _reference(value: Any) -> str:
+    """Write a reference as ``<name>``, without the hash that CDK adds to the name."""
     match value:
-        case str():
-            return value
-        case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(_text(part) for part in parts)
         case {"Fn::GetAtt": [name, "Arn"]}:
             return f"<{_HASH.sub('', name)}>"
         case {"Fn::FindInMap": [_, _, key]}:
