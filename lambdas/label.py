@@ -80,10 +80,9 @@ def _label(event: LabelEvent, files: RunLayout, results: Bucket, alignment: Alig
     previous_labels = np.array(alignment.previous_numbers)[seen.labels]
     if not alignment.is_applied:
         return _Labeling(scaled, scaling, *_by_own_model(event, files, results), previous_labels)
-    order = [scaling.features.index(name) for name in previous.scaling.features]
-    return _Labeling(
-        scaled[:, order], scaling.select(previous.scaling.features), seen, previous.centroids, previous_labels
-    )
+    features = previous.scaling.features
+    own = scaled[:, scaling.positions(features)]
+    return _Labeling(own, scaling.select(features), seen, previous.centroids, previous_labels)
 
 
 def _by_own_model(event: LabelEvent, files: RunLayout, results: Bucket) -> tuple[Assignment, NDArray[np.float64]]:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import altair as alt
 from altair.utils.schemapi import debug_mode
 
-from jobs.report.charts import INK, PAPER, AnyChart, Spec, data, on_map, to_specs
-from jobs.report.palette import colours
+from jobs.report.charts import INK, PAPER, AnyChart, Spec, data, on_map, segment_scale, to_specs
 from jobs.series.history import HistoryEntry
 
 SHOWN_RUNS = 20
@@ -60,7 +59,7 @@ def _movers() -> AnyChart:
 def _series(runs: Sequence[HistoryEntry]) -> AnyChart:
     """Draw a line of sizes per segment, with the segment's number at its end."""
     names = run_names(runs)
-    numbers = sorted({segment["number"] for run in runs for segment in run["segments"]})
+    numbers = {segment["number"] for run in runs for segment in run["segments"]}
     values = [
         {
             "run": name,
@@ -73,12 +72,10 @@ def _series(runs: Sequence[HistoryEntry]) -> AnyChart:
         for segment in run["segments"]
     ]
     largest = max(segment["size"] for run in runs for segment in run["segments"])
-    palette = colours(numbers[-1] + 1)
-    scale = alt.Scale(domain=numbers, range=[palette[number] for number in numbers])
     base = alt.Chart(alt.InlineData(values)).encode(
         x=alt.X("run:O", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
         y=alt.Y("size:Q", title="Rows", scale=alt.Scale(domain=[0, largest], nice=False), axis=alt.Axis(tickCount=5)),
-        color=alt.Color("number:N", scale=scale, legend=None),
+        color=alt.Color("number:N", scale=segment_scale(numbers), legend=None),
     )
     lines = base.mark_line(strokeWidth=2).encode(detail=alt.Detail("number:N"))
     points = base.mark_point(filled=True, opacity=1, size=40).encode(

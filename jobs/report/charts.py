@@ -7,7 +7,7 @@ Encodings are channel objects throughout (`alt.ColorValue("red")` and `alt.Text(
 `"text:N"`), because Altair searches its whole schema to convert anything else into one, which takes 10 ms each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,10 +100,15 @@ def _shown(document: SegmentsDocument) -> alt.Parameter:
 
 
 def _segment_colour(document: SegmentsDocument) -> alt.Color:
-    labels = sorted(segment["label"] for segment in document["segments"])
-    palette = colours(labels[-1] + 1)
-    scale = alt.Scale(domain=labels, range=[palette[label] for label in labels])
+    scale = segment_scale([segment["label"] for segment in document["segments"]])
     return alt.Color("label:N", scale=scale, legend=None)
+
+
+def segment_scale(labels: Iterable[int]) -> alt.Scale:
+    """Return the scale that gives every segment its color, which is the same in all charts of the report."""
+    domain = sorted(labels)
+    palette = colours(domain[-1] + 1)
+    return alt.Scale(domain=domain, range=[palette[label] for label in domain])
 
 
 def _map(document: SegmentsDocument) -> AnyChart:

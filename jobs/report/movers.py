@@ -27,7 +27,7 @@ KINDS = (
 )
 """In the order of the legend, the most certain moves first; the last kind are not movers."""
 
-_NOT_COMPARED = len(KINDS) - 1
+_CLEAR, _NEAR_BORDER, _BY_MODEL, _UNKNOWN, _NOT_COMPARED = range(len(KINDS))
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def movers_map(changes: Changes | None, listed: Rows | None, drawn: Mapping[str,
 
 def _kind(mover: Mover) -> int:
     if mover.cause is None:
-        return 3
+        return _UNKNOWN
     if mover.cause == "model":
-        return 2
-    return 0 if mover.clear else 1
+        return _BY_MODEL
+    return _CLEAR if mover.clear else _NEAR_BORDER
 
 
 def with_names(changes: Changes | None, listed: int) -> Sequence[tuple[Mover, str, str]]:

@@ -121,8 +121,7 @@ class SegmentModel:
         KeyError
             A feature of this model is missing in `source`.
         """
-        place = {name: index for index, name in enumerate(source.features)}
-        order = [place[name] for name in self.scaling.features]
+        order = source.positions(self.scaling.features)
         # One affine step instead of a way through original units: with equal ranges it multiplies by 1 and adds 0.
         gain = source.range[order] / self.scaling.range
         shift = (source.minimum[order] - self.scaling.minimum) / self.scaling.range

@@ -1,7 +1,7 @@
 """The scaling that Prepare applied to the features, and its inverse."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -63,9 +63,14 @@ class Scaling:
         span: np.ndarray = self.maximum - self.minimum
         return span
 
+    def positions(self, features: Iterable[str]) -> list[int]:
+        """Return the columns of these features, in their order; a feature that there is not raises KeyError."""
+        column = {name: index for index, name in enumerate(self.features)}
+        return [column[name] for name in features]
+
     def select(self, features: Sequence[str]) -> Self:
         """Return the scaling of these of the features, in this order."""
-        order = [self.features.index(name) for name in features]
+        order = self.positions(features)
         return replace(self, features=tuple(features), minimum=self.minimum[order], maximum=self.maximum[order])
 
     def inverse_transform(self, scaled: np.ndarray) -> np.ndarray:

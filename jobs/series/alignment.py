@@ -216,7 +216,7 @@ class _Before:
 
 def _columns(model: SegmentModel, names: list[str]) -> np.ndarray:
     """Return the centroids (k, d) in the original units of the named features."""
-    return model.centroid_features[:, [model.scaling.features.index(name) for name in names]]
+    return model.centroid_features[:, model.scaling.positions(names)]
 
 
 def _renamed(model: SegmentModel, columns: ColumnMatch) -> SegmentModel:

@@ -131,7 +131,8 @@ def _drifts(previous: SegmentsDocument, current: CurrentRun, columns: ColumnMatc
     before = {each["feature"]: Distribution.of_summary(each) for each in previous["feature_summaries"]}
     now = {each["feature"]: Distribution.of_summary(each) for each in current.document["feature_summaries"]}
     values = current.scaling.inverse_transform(current.statistics.sample_features)
-    place = {name: index for index, name in enumerate(current.document["features"])}
+    places = current.scaling.positions(columns.names.values())
     return [
-        drift(name, former, before[former], now[name], values[:, place[name]]) for former, name in columns.names.items()
+        drift(name, former, before[former], now[name], values[:, place])
+        for (former, name), place in zip(columns.names.items(), places, strict=True)
     ]
