@@ -1,11 +1,13 @@
 """Gives access to the AWS account that a command works in: a real one, or the embedded AWS."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from local.errors import UserError
+from local.program import PROGRAM
 
 if TYPE_CHECKING:
     import boto3
@@ -102,3 +104,20 @@ class Account:
         if service not in self._clients:
             self._clients[service] = self.session.client(service, **self.options)  # type: ignore[call-overload]
         return self._clients[service]
+
+
+@contextmanager
+def reporting_failed_requests() -> Iterator[None]:
+    """Report a request to AWS that fails during a block.
+
+    Raises
+    ------
+    UserError
+        If a request fails.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
+
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error

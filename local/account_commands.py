@@ -7,10 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local import cdk, preflight, show, terminal
-from local.account import Account
+from local.account import Account, reporting_failed_requests
 from local.destroy import destroy
 from local.errors import UserError
 from local.preflight import Row
@@ -85,19 +83,14 @@ def run_destroy(
         As for :func:`local.destroy.destroy`; or if a setting is invalid, or a request to AWS fails.
     """
     with tempfile.TemporaryDirectory(prefix="census-") as folder:
-        try:
-            assembly = synth(Path(folder), context)
-        except SynthError as error:
-            raise UserError(str(error)) from error
+        assembly = synth(Path(folder), context)
         template = Template.read(assembly)
         account = _account_of_up() if embedded else Account.of_profile(profile, region or template.region)
         delete = cdk.delete if force or embedded else cdk.delete_if_confirmed
-        try:
+        with reporting_failed_requests():
             existed = destroy(
                 account, template, partial(delete, account, assembly), stop=stop, report=terminal.print_line
             )
-        except (ClientError, BotoCoreError) as error:
-            raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error
     if not existed:
         terminal.print_line(f"There is no stack {template.name} in {account.region}.")
     elif embedded:

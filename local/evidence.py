@@ -113,16 +113,14 @@ class Evidence:
 
     def _record(self, http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
         error = parsed.get("Error", {}) if http_response.status_code >= 300 else {}
-        self._count(model, http_response.status_code, error.get("Code", ""), error.get("Message", ""))
+        service, status = model.service_model.service_name, http_response.status_code
+        self._count(service, model.name, status, error.get("Code", ""), error.get("Message", ""))
 
     def _record_error(self, exception: Exception, event_name: str, **_others: Any) -> None:
         _, service, operation = event_name.split(".")
-        self._count_named(service, operation, 0, type(exception).__name__, str(exception))
+        self._count(service, operation, 0, type(exception).__name__, str(exception))
 
-    def _count(self, model: Any, *answer: Any) -> None:
-        self._count_named(model.service_model.service_name, model.name, *answer)
-
-    def _count_named(self, service: str, operation: str, status: int, code: str, message: str) -> None:
+    def _count(self, service: str, operation: str, status: int, code: str, message: str) -> None:
         now = datetime.now(UTC)
         key = (service, operation, status, code, message)
         call = self._calls.setdefault(

@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local import cdk, preflight, progress, results, show, synthetic_census, terminal
-from local.account import Account
+from local.account import Account, reporting_failed_requests
 from local.clean_up import clean_up, leftovers, uninterrupted
 from local.destroy import Waits
 from local.disk import require_writable
@@ -25,7 +23,7 @@ from local.session import DEPLOY, SYNTH, Options, account_of, embedded_account
 from local.smoke_checks import Observed, check, costs
 from local.stack import Deployed
 from local.steps import StepLog
-from local.synth import SynthError, synth
+from local.synth import synth
 from local.template import Template
 
 _OF_A_COPY: Final[Mapping[str, Any]] = {
@@ -104,7 +102,7 @@ def run_smoke(
         csv = folder / synthetic_census.FILE_NAME
         synthetic_census.write(csv)
         evidence = Evidence(account)
-        with _reporting_requests():
+        with reporting_failed_requests():
             copy = _synthesize(account, folder, context, embedded=embedded is not None, quiet=as_json)
             _require_ready(copy)
             rehearsed, twins = _rehearse(csv, folder, context, quiet=as_json)
@@ -126,7 +124,7 @@ def run_clean_up(profile: str | None, region: str | None, context: Mapping[str, 
         If something is left.
     """
     account = Account.of_profile(profile, region)
-    with tempfile.TemporaryDirectory(prefix="census-") as folder, _reporting_requests():
+    with tempfile.TemporaryDirectory(prefix="census-") as folder, reporting_failed_requests():
         copy = _synthesize(account, Path(folder), context, embedded=False, quiet=False, bundle=False)
         _delete(copy, terminal.print_line)
     terminal.print_line(f"Nothing of {copy.template.name} is left.")
@@ -140,10 +138,7 @@ def _synthesize(
     if embedded:
         settings |= _OF_A_REHEARSAL
     with _steps(quiet=quiet) as log, log.step(SYNTH, "the CDK app to write its template"):
-        try:
-            assembly = synth(folder / f"cdk.{kind}", settings, bundle=bundle and not embedded)
-        except SynthError as error:
-            raise UserError(str(error)) from error
+        assembly = synth(folder / f"cdk.{kind}", settings, bundle=bundle and not embedded)
     return Copy(account, assembly, Template.read(assembly), _IN_THE_EMBEDDED_AWS if embedded else Waits())
 
 
@@ -260,14 +255,6 @@ def _steps(*, quiet: bool) -> Iterator[StepLog]:
     mode: progress.Mode = "silent" if quiet else "live" if terminal.console().is_terminal else "lines"
     with progress.screen(mode) as screen:
         yield StepLog(screen.show)
-
-
-@contextmanager
-def _reporting_requests() -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise UserError(f"a request to AWS failed: {error}; check the account with: {PROGRAM} preflight") from error
 
 
 def _say(line: str, *, quiet: bool) -> None:

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from local.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 _INPUTS = ("app.py", "cdk.json", "requirements.txt", "contract", "infra", "jobs", "lambdas", "layers")
 NODE_VERSION = 20
@@ -32,7 +34,7 @@ _CLI_SWITCHES = {
 }
 
 
-class SynthError(Exception):
+class SynthError(UserError):
     """The app could not be synthesized; the message is the last line that the app printed."""
 
 
