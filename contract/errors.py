@@ -105,8 +105,8 @@ ERRORS: tuple[ErrorKind, ...] = (
     ),
     ErrorKind(
         ("AccessDenied", "AccessDeniedException"),
-        "A role lacks a permission; the message names the action and the resource. S3 also responds so if a file of the"
-        " run was deleted, because the functions may not list the results bucket.",
+        "A role lacks a permission; the message names the action and the resource. S3 also gives this response"
+        " if a file of the run was deleted, because the functions may not list the results bucket.",
         "Grant the permission in `infra/` or in the policy that forbids it, deploy, then redrive. If a file was"
         " deleted, upload the CSV again.",
     ),
