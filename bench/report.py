@@ -29,7 +29,7 @@ def merged(runs: Sequence[Sequence[Row]], *, part: str) -> list[Row]:
 
 
 def worse(measured: Mapping[str, Row], before: Mapping[str, Row]) -> Iterator[str]:
-    """Say for each figure that is worse than before by more than the noise of both measurements by how much."""
+    """Yield a sentence for each figure that has become worse by more than the noise of both measurements."""
     for name, row in measured.items():
         if name not in before:
             continue

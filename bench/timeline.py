@@ -35,7 +35,7 @@ class Run:
     Attributes
     ----------
     seconds, in_service
-        Of the execution, and of all endpoints from in service to deletion.
+        The seconds of the execution, and those of all endpoints from the status InService to their deletion.
     transitions
         State transitions, including those of the maps' child executions.
     permissions

@@ -25,8 +25,8 @@ _EVENT_WAIT_SECONDS = 5
 class Trigger(Construct):
     """S3's "Object Created" events go to a queue, from which ``start_run`` takes them while runs may be started.
 
-    It looks into the queue when an object was created, when a run has ended, and every few minutes in case that such an
-    event was lost.
+    The function looks into the queue when an object was created, when a run has ended, and every few minutes in case
+    one of these events was lost.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Tries a copy of the stack with one run: deploys it, holds its result against a rehearsal's, and deletes it."""
+"""Tries a copy of the stack with one run: deploys it, compares its result with a rehearsal's, and deletes it."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""Holds what a run in an account made against what the same run made in a rehearsal."""
+"""Compares the results of a run in an account with those of the same run in a rehearsal."""
 
 import csv
 import io

@@ -83,7 +83,7 @@ def add_to_series(results: Bucket, series: str, entry: HistoryEntry, latest: byt
         return None, to_json(append(current_history(content, series)[0], entry))
 
     def describe_if_last(_: bytes | None) -> tuple[None, bytes | None]:
-        # latest.json was read before the history is: if a later run replaces it in between, the write fails.
+        # latest.json was read before the history: if a later run replaces it in the meantime, the write fails.
         last = current_history(results.read_if_present(files.history), series)[0]["runs"][-1:]
         return None, latest if [run["run_id"] for run in last] == [entry["run_id"]] else None
 

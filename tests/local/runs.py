@@ -111,7 +111,7 @@ class Runs:
         return self.run_of(key, version)
 
     def train_for_series(self) -> None:
-        """Let a run succeed whose model the runs of `upload_to_series` apply."""
+        """Run a census whose model the runs of `upload_to_series` then apply."""
         ended = self.end(self.upload(f"{SERIES}/first.csv"))
         assert ended["status"] == "SUCCEEDED", ended
 
