@@ -23,6 +23,9 @@ MUTANTS := .venv-mutants
 # Node 20 is still welcome here; the CDK command line would greet it with a banner.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
+# Some containers set this variable. Every process of a run would then compile its modules anew, which takes as long as the run.
+unexport PYTHONDONTWRITEBYTECODE
+
 # These run many executions at a time, and have the machine to themselves.
 CROWDED := $(addprefix tests/local/test_,aborts.py faults.py killed_functions.py load.py)
 
