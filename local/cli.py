@@ -1,4 +1,4 @@
-# ruff: noqa: PLC0415 - commands import what they need, because --help must not wait for boto3 and pandas
+# ruff: noqa: PLC0415 - commands import what they need, because --help must not wait for boto3 and NumPy
 """The command line, which runs the whole stack on this machine."""
 
 import inspect

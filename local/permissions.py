@@ -43,7 +43,7 @@ def _reasons() -> dict[str, dict[str, str]]:
 
 def _run_sample(into: Path) -> None:
     """Run the sample census in a temporary embedded AWS, and collect IAM's decisions."""
-    from local import synthetic_census  # noqa: PLC0415 - imports pandas, which printing a report does not need
+    from local import synthetic_census  # noqa: PLC0415 - imports NumPy, which printing a report does not need
     from local.follow import Follower  # noqa: PLC0415
     from local.session import Options, running  # noqa: PLC0415
     from local.steps import StepLog  # noqa: PLC0415

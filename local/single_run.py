@@ -156,7 +156,7 @@ def _inputs(csvs: Sequence[Path]) -> Iterator[Sequence[Path]]:
     if csvs:
         yield csvs
         return
-    from local import synthetic_census  # noqa: PLC0415 - imports pandas, which is slow
+    from local import synthetic_census  # noqa: PLC0415 - imports NumPy, which is slow
 
     with tempfile.TemporaryDirectory(prefix="census-") as directory:
         path = Path(directory) / synthetic_census.FILE_NAME

@@ -4,14 +4,16 @@ The ids, names and locations of the counties are real (from us-atlas); every fig
 one of eight kinds, which are placed where such counties are common, so that a clustering has segments to find.
 """
 
+import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from local.synthetic_names import FILE_NAME, NOTE
@@ -195,12 +197,12 @@ class Sample:
     Attributes
     ----------
     table
-        One row per county, with the 37 columns of the real file.
+        The 37 columns of the real file, each of shape (rows,), by name; there is one row per county.
     segments
         Shape (rows,). The index into :data:`KINDS` of the main kind of each row.
     """
 
-    table: pd.DataFrame
+    table: Mapping[str, NDArray[Any]]
     segments: NDArray[np.intp]
 
 
@@ -218,10 +220,9 @@ def draw(seed: int = DEFAULT_SEED) -> Sample:
         If us-atlas is not installed.
     """
     rng = np.random.default_rng(seed)
-    places = _places()
-    blend = _blend(places, rng)
-    table = pd.concat([places[["CensusId", "State", "County"]], _figures(blend, rng)], axis=1)
-    return Sample(table, blend.argmax(axis=1))
+    counties, here = _counties()
+    blend = _blend(here, rng)
+    return Sample({**counties, **_figures(blend, rng)}, blend.argmax(axis=1))
 
 
 def write(path: Path, *, rows: int | None = None, seed: int = DEFAULT_SEED) -> None:
@@ -259,7 +260,8 @@ def stream(rows: int | None = None, *, seed: int = DEFAULT_SEED) -> Iterator[byt
         If `rows` is not positive.
     """
     if rows is None:
-        return iter([draw(seed).table.to_csv(index=False, lineterminator="\n").encode()])
+        table = draw(seed).table
+        return iter(["".join([_header(table), *_lines(table)]).encode()])
     if rows < 1:
         raise ValueError(f"rows is {rows}; expected at least 1")
     return _tracts(rows, seed)
@@ -267,14 +269,11 @@ def stream(rows: int | None = None, *, seed: int = DEFAULT_SEED) -> Iterator[byt
 
 def _tracts(rows: int, seed: int) -> Iterator[bytes]:
     rng = np.random.default_rng(seed)
-    places = _places()
-    blend = _blend(places, rng)
-    variants = [
-        _lines(pd.concat([places[["State", "County"]], _figures(blend, rng, _TRACT_POPULATION)], axis=1))
-        for _ in range(_TRACT_VARIANTS)
-    ]
-    yield (",".join(["CensusTract", *COLUMNS[1:]]) + "\n").encode()
-    fips = places["CensusId"].to_numpy(np.int64)
+    counties, here = _counties()
+    fips = counties.pop("CensusId")
+    blend = _blend(here, rng)
+    variants = [_lines({**counties, **_figures(blend, rng, _TRACT_POPULATION)}) for _ in range(_TRACT_VARIANTS)]
+    yield _header(["CensusTract", *COLUMNS[1:]]).encode()
     # Integer arithmetic spreads the rows evenly over the counties, even if their number is not a multiple.
     for start in range(0, rows, _STREAM_ROWS):
         row = np.arange(start, min(start + _STREAM_ROWS, rows), dtype=np.int64)
@@ -288,24 +287,36 @@ def _tracts(rows: int, seed: int) -> Iterator[bytes]:
         yield "".join(block).encode()
 
 
-def _lines(table: pd.DataFrame) -> list[str]:
-    return table.to_csv(index=False, header=False, lineterminator="\n").splitlines(keepends=True)
+def _header(columns: Iterable[str]) -> str:
+    return ",".join(columns) + "\n"
 
 
-def _places() -> pd.DataFrame:
-    """Read id, state, county, longitude and latitude of every surveyed county, in order of id."""
+def _lines(table: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the rows as lines of a CSV; a number that is not known is an empty cell."""
+    columns = [
+        [None if isinstance(value, float) and isnan(value) else value for value in column.tolist()]
+        for column in table.values()
+    ]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
+    return text.getvalue().splitlines(keepends=True)
+
+
+def _counties() -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Read the id, state and name of every surveyed county, in order of id, and the longitudes and latitudes (n, 2)."""
     if not ATLAS.is_file():
         raise FileNotFoundError(f"{ATLAS.name} of us-atlas is not installed; run: npm ci")
     atlas = json.loads(ATLAS.read_bytes())
     points = _arc_centres(atlas)
     states = {s["id"]: s["properties"]["name"] for s in atlas["objects"]["states"]["geometries"]}
-    found = [
-        (int(c["id"]), states[c["id"][:2]], c["properties"]["name"], *points[_outline(c)].mean(axis=0))
-        for c in atlas["objects"]["counties"]["geometries"]
-        if c["id"][:2] not in _NOT_SURVEYED
-    ]
-    table = pd.DataFrame(found, columns=["CensusId", "State", "County", "longitude", "latitude"])
-    return table.sort_values("CensusId", ignore_index=True)
+    surveyed = [c for c in atlas["objects"]["counties"]["geometries"] if c["id"][:2] not in _NOT_SURVEYED]
+    surveyed.sort(key=lambda county: int(county["id"]))
+    names = {
+        "CensusId": np.array([int(county["id"]) for county in surveyed]),
+        "State": np.array([states[county["id"][:2]] for county in surveyed]),
+        "County": np.array([county["properties"]["name"] for county in surveyed]),
+    }
+    return names, np.array([points[_outline(county)].mean(axis=0) for county in surveyed])
 
 
 def _arc_centres(atlas: dict[str, Any]) -> NDArray[np.float64]:
@@ -322,13 +333,12 @@ def _outline(county: dict[str, Any]) -> list[int]:
     return [arc if arc >= 0 else ~arc for ring in rings for arc in ring]
 
 
-def _blend(places: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the share of each kind in each county, with shape (counties, kinds).
+def _blend(here: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the share of each kind in each county (n, kinds), by longitudes and latitudes (n, 2).
 
     The main kind is the one whose place is nearest, measured in radii of the place and with noise, so that borders are
     irregular. Its share is at least 0.7, which keeps the kinds distinguishable; the others share the rest by distance.
     """
-    here = places[["longitude", "latitude"]].to_numpy()
     distance = np.stack([_nearness(here, kind) for kind in KINDS], axis=1)
     distance += rng.gumbel(0.0, 0.12, distance.shape)
     main = np.eye(len(KINDS))[distance.argmin(axis=1)]
@@ -345,8 +355,13 @@ def _nearness(here: NDArray[np.float64], kind: Kind) -> NDArray[np.float64]:
     return nearest
 
 
-def _figures(blend: NDArray[np.float64], rng: np.random.Generator, population: int | None = None) -> pd.DataFrame:
-    """Generate the 34 features. The two smallest places have empty cells, as small samples have in the real survey."""
+def _figures(
+    blend: NDArray[np.float64], rng: np.random.Generator, population: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Generate the 34 features (n,).
+
+    The two smallest places have empty cells, as small samples have in the real survey.
+    """
     n = len(blend)
     hardship = rng.normal(0.0, 1.0, n)  # one hidden factor: low incomes, poverty and joblessness go together
 
@@ -360,32 +375,29 @@ def _figures(blend: NDArray[np.float64], rng: np.random.Generator, population: i
     per_head = np.rint(income * rng.normal(0.52, 0.025, n)).astype(int)
     noise = 55.0 / np.sqrt(people)  # a margin of error shrinks with the sample
     poverty = np.clip(of("poverty") * np.exp(0.22 * hardship + rng.normal(0, 0.13, n)), 1.5, 70)
-    table = pd.DataFrame(
-        {
-            "TotalPop": people,
-            "Men": men,
-            "Women": people - men,
-            **_shares(of("races"), 32, rng, _RACES, whole=False),
-            "Citizen": np.rint(people * np.clip(of("citizens") + rng.normal(0, 0.02, n), 0.3, 0.95)).astype(int),
-            "Income": income,
-            "IncomeErr": np.rint(np.maximum(income * noise * rng.uniform(0.12, 0.2, n), 150)),
-            "IncomePerCap": per_head,
-            "IncomePerCapErr": np.rint(np.maximum(per_head * noise * rng.uniform(0.1, 0.18, n), 90)).astype(int),
-            "Poverty": poverty.round(1),
-            "ChildPoverty": np.clip(poverty * rng.normal(1.38, 0.1, n), 1, 90).round(1),
-            **_shares(of("occupations"), 170, rng, _OCCUPATIONS),
-            **_shares(of("commutes"), 170, rng, _COMMUTES),
-            "MeanCommute": np.clip(of("minutes") + rng.normal(0, 3.2, n), 5, 45).round(1),
-            "Employed": np.rint(people * np.clip(of("employed") + rng.normal(0, 0.025, n), 0.1, 0.8)).astype(int),
-            **_shares(of("employers"), 170, rng, _EMPLOYERS),
-            "Unemployment": np.clip(
-                of("unemployment") * np.exp(0.22 * hardship + rng.normal(0, 0.15, n)), 0.5, 40
-            ).round(1),
-        }
-    )[FEATURES]
+    table = {
+        "TotalPop": people,
+        "Men": men,
+        "Women": people - men,
+        **_shares(of("races"), 32, rng, _RACES, whole=False),
+        "Citizen": np.rint(people * np.clip(of("citizens") + rng.normal(0, 0.02, n), 0.3, 0.95)).astype(int),
+        "Income": income,
+        "IncomeErr": np.rint(np.maximum(income * noise * rng.uniform(0.12, 0.2, n), 150)),
+        "IncomePerCap": per_head,
+        "IncomePerCapErr": np.rint(np.maximum(per_head * noise * rng.uniform(0.1, 0.18, n), 90)).astype(int),
+        "Poverty": poverty.round(1),
+        "ChildPoverty": np.clip(poverty * rng.normal(1.38, 0.1, n), 1, 90).round(1),
+        **_shares(of("occupations"), 170, rng, _OCCUPATIONS),
+        **_shares(of("commutes"), 170, rng, _COMMUTES),
+        "MeanCommute": np.clip(of("minutes") + rng.normal(0, 3.2, n), 5, 45).round(1),
+        "Employed": np.rint(people * np.clip(of("employed") + rng.normal(0, 0.025, n), 0.1, 0.8)).astype(int),
+        **_shares(of("employers"), 170, rng, _EMPLOYERS),
+    }
+    jobless = of("unemployment") * np.exp(0.22 * hardship + rng.normal(0, 0.15, n))
+    table["Unemployment"] = np.clip(jobless, 0.5, 40).round(1)
     smallest, next_smallest = people.argsort(kind="stable")[:2]
-    table.loc[smallest, "Income"] = table.loc[smallest, "IncomeErr"] = np.nan
-    table.loc[next_smallest, "ChildPoverty"] = np.nan
+    table["Income"][smallest] = table["IncomeErr"][smallest] = np.nan
+    table["ChildPoverty"][next_smallest] = np.nan
     return table
 
 

@@ -1,4 +1,4 @@
-"""The file name and the note that mark a synthetic census; separate because synthetic_census imports pandas."""
+"""The file name and the note that mark a synthetic census; separate because synthetic_census imports NumPy."""
 
 from typing import Final
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -125,7 +126,7 @@ class TestTheme:
 
 class TestBoundaries:
     def test_a_file_of_2023_has_a_path_for_every_region(self, chromium: Browser, tmp_path: Path) -> None:
-        complete = sample.draw().table.ffill()
+        complete = pd.DataFrame(sample.draw().table).ffill()
         run = segment_table(with_regions_of_2023(complete), kept=7)
         path = tmp_path / "report-2023.html"
         path.write_text(render(report_of(run)), encoding="utf-8")
@@ -141,7 +142,7 @@ class TestBoundaries:
         watched.close()
 
     def test_states_without_rows_are_gray_outlines(self, chromium: Browser, tmp_path: Path) -> None:
-        table = sample.draw().table
+        table = pd.DataFrame(sample.draw().table)
         path = tmp_path / "two-states.html"
         path.write_text(
             render(report_of(segment_table(table[table["State"].isin(["Texas", "Iowa"])], kept=7))), "utf-8"
@@ -242,7 +243,7 @@ UNCERTAIN = 'url("#certainty-3")'
 @pytest.fixture(scope="module")
 def uncertain(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Page]]:
     """Give a run with more segments than its counties have groups, so that many counties are uncertain."""
-    run = segment_table(sample.draw().table.head(800), kept=4, clusters=7)
+    run = segment_table(pd.DataFrame(sample.draw().table).head(800), kept=4, clusters=7)
     path = tmp_path_factory.mktemp("uncertain") / "report.html"
     path.write_text(render(report_of(run)), encoding="utf-8")
     watched = Watched.open(chromium, path)

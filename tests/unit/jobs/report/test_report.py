@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    return segment_table(sample.draw().table, kept=7)
+    return segment_table(pd.DataFrame(sample.draw().table), kept=7)
 
 
 @pytest.fixture(scope="module")
