@@ -45,6 +45,7 @@ _LONGEST_IN_VECTORS = 32
 _TRIMMED_IN_VECTORS = 8
 _MAY_START_INFINITY = np.isin(np.arange(256), list(b"iI+-"))
 _INFINITIES = ("inf", "infinity")
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ class Cells:
 
     def text(self, column: int, record: int) -> str:
         """Return the text of one cell without surrounding blanks and with line breaks replaced by spaces."""
-        start, end = self._bounds(column)
-        cell = self._buffer[start[record] : end[record]].tobytes().decode()
+        start, end = self._bounds(column, np.array([record]))
+        cell = self._buffer[start[0] : end[0]].tobytes().decode()
         if self._quoted:
             cell = cell.replace('""', '"')
         return cell.replace("\n", " ").strip(" \t")
@@ -182,7 +183,7 @@ class Cells:
 
     def _copied_lines(self, columns: list[int], records: Index) -> tuple[bytes, Index] | None:
         """Gather the bytes of all lines in one indexing operation; return ``None`` if a cell needs quoting."""
-        bounds = [self._trimmed(*(side[records] for side in self._bounds(column))) for column in columns]
+        bounds = [self._trimmed(*self._bounds(column, records)) for column in columns]
         starts = np.stack([start for start, _ in bounds], axis=1)
         lengths = np.stack([end - start for start, end in bounds], axis=1) + 1  # a separator after each
         offsets = np.cumsum(lengths.ravel()) - lengths.ravel()
@@ -195,10 +196,10 @@ class Cells:
         special = np.count_nonzero((lines == _COMMA) | (lines == _LINE_FEED) | (lines == _QUOTE))
         return (lines.tobytes(), lengths.sum(axis=1)) if special == separators.size else None
 
-    def _bounds(self, column: int) -> tuple[Index, Index]:
-        """Return the start and the end of each cell of a column, excluding enclosing quotation marks."""
-        end = self._ends[column]
-        start = self._firsts if column == 0 else self._ends[column - 1] + 1
+    def _bounds(self, column: int, records: Index | slice = _ALL) -> tuple[Index, Index]:
+        """Return the start and the end of cells of a column, excluding enclosing quotation marks."""
+        end = self._ends[column][records]
+        start = self._firsts[records] if column == 0 else self._ends[column - 1][records] + 1
         if self._quoted:
             wrapped = (self._buffer[start] == _QUOTE) & (start < end)
             return start + wrapped, end - wrapped

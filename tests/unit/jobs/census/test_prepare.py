@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -124,10 +125,13 @@ def tracts() -> bytes:
     rng = np.random.default_rng(0)
     lines = ["CensusTract,State,County," + ",".join(f"f{i}" for i in range(34))]
     figures = rng.integers(0, 1000, (70_000, 34))
+    texts = [str(value / 10) for value in range(1000)]
     for number, row in enumerate(figures.tolist()):
         county = '"Doña Ana, NM"' if number % 7 == 0 else "St. Clair"
         gap = "" if number % 5_000 == 17 else row[0]
-        lines.append(f"{number:011d},State {number % 50},{county},{gap}," + ",".join(f"{v / 10}" for v in row[1:]))
+        lines.append(
+            f"{number:011d},State {number % 50},{county},{gap}," + ",".join([texts[value] for value in row[1:]])
+        )
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -192,6 +196,20 @@ class TestShards:
             "regions_start": made.shards[1]["regions_start"],
             "regions_end": made.shards[1]["regions_end"],
         }
+
+
+class TestTime:
+    def test_names_with_commas_take_time_in_proportion_to_the_rows(self) -> None:
+        def spent(rows: int) -> float:
+            lines = [
+                f'{number:05d},Alabama,"Bibb County, Alabama",{number % 97},{number % 89}' for number in range(rows)
+            ]
+            content = "CensusId,State,County,TotalPop,Men\n" + "\n".join(lines) + "\n"
+            began = time.process_time()
+            prepared(content)
+            return time.process_time() - began
+
+        assert spent(20_000) < 60 * min(spent(1_000) for _ in range(3))
 
 
 class TestColumns:
