@@ -1,8 +1,12 @@
 """Measure how many small faults in the code the unit tests notice.
 
 ``make mutants`` draws a seeded sample of the mutants that cosmic-ray's operators make of ``jobs/``, ``contract/`` and
-``lambdas/``, and of strings changed to another, runs ``tests/unit`` on each and prints those that no test noticed.
+``lambdas/``, and of strings changed to another, runs the unit tests on each and prints those that no test noticed.
 Mutants that change nothing observable are listed with the reason in ``tests/equivalent_mutants.json`` and left out.
+
+A mutant of a line in a function is tested with the tests that execute this line; a mutant of a line that is executed
+on import or in another process is tested with all tests. A test that uses a result cached by another test does not
+execute the line, so that the score can be too low but not too high.
 
 It runs in an environment of its own (``requirements-mutants.txt``); the tests run in the project's.
 """
@@ -17,8 +21,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +43,10 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 WANTED_SCORE = 0.9
 # Operators whose mutants fail on import or change no behavior that this project is responsible for.
 LEFT_OUT = ("core/RemoveDecorator", "core/ExceptionReplacer", "core/VariableReplacer", "core/VariableInserter")
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 SECONDS = 600
+# pytest's exit codes for an error of its own or of a plug-in, and for no tests.
+BROKEN = (3, 5)
 
 
 class StringReplacer(Operator):  # type: ignore[misc]
@@ -77,6 +84,22 @@ class Mutant:
         found: str | None = mutate_code(text, operators()[self.operator], self.occurrence)
         return found
 
+    def in_function(self) -> bool:
+        """Return whether the changed code runs when a function is called, not when the module is imported."""
+        return any(isinstance(node, FUNCTION) and self._within(node.body) for node in ast.walk(parsed(self.file)))
+
+    def statement(self) -> range:
+        """Return the lines of the innermost statement around the changed code; of an if or a loop, its first lines."""
+        around = [node for node in ast.walk(parsed(self.file)) if isinstance(node, ast.stmt) and self._within([node])]
+        innermost = max(around, key=lambda node: (node.lineno, node.col_offset))
+        body = getattr(innermost, "body", None)
+        last = body[0].lineno - 1 if body else innermost.end_lineno or 0
+        return range(innermost.lineno, max(last, innermost.lineno) + 1)
+
+    def _within(self, body: list[ast.stmt]) -> bool:
+        first, last = body[0], body[-1]
+        return (first.lineno, first.col_offset) <= self.place < (last.end_lineno or 0, last.end_col_offset or 0)
+
     def difference(self) -> tuple[str, str]:
         """Return the changed lines before and after."""
         before = (ROOT / self.file).read_text(encoding="utf-8").splitlines()
@@ -84,6 +107,12 @@ class Mutant:
         changed = list(difflib.unified_diff(before, after, lineterm="", n=0))[3:]
         parts = ("\n".join(line[1:].strip() for line in changed if line[0] == sign) for sign in "-+")
         return next(parts), next(parts)
+
+
+@cache
+def parsed(file: str) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 @cache
@@ -137,51 +166,96 @@ def sample(size: int, seed: int) -> list[Mutant]:
     return list(drawn.values())
 
 
+class Tests:
+    """The unit tests, with the lines that each executes and the processor seconds that it uses."""
+
+    def __init__(self, copy: Path) -> None:
+        """Run all tests of a copy of the project once, without a mutant."""
+        file = copy / "tests_of_lines.json"
+        if fails(copy, "record", str(file), *(f"tests/unit/{name}" for name in FOLDERS)):
+            sys.exit("The unit tests fail without any mutant; fix them first.")
+        known = json.loads(file.read_text(encoding="utf-8"))
+        self._seconds: dict[str, float] = known["seconds"]
+        self._lines: dict[str, dict[str, list[str]]] = known["lines"]
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """Return the node IDs of the tests that can notice a mutant, in the order to run them."""
+        near = str(Path("tests/unit", mutant.file).parent)
+        executing = {""}
+        if mutant.in_function():
+            lines = self._lines.get(mutant.file, {})
+            executing = {test for line in mutant.statement() for test in lines.get(str(line), [])}
+        return self._ordered(set(self._seconds) if "" in executing else executing, near)
+
+    def _ordered(self, tests: Set[str], near: str) -> list[str]:
+        """Sort by file, so that its fixtures are built once; quick files and near ones are first."""
+        total = defaultdict[str, float](float)
+        for test in tests:
+            total[file_of(test)] += self._seconds[test] * (1 if test.startswith(near) else 10)
+        return sorted(tests, key=lambda test: (total[file_of(test)], file_of(test), self._seconds[test]))
+
+
+def file_of(test: str) -> str:
+    """Return the file of a test's node ID."""
+    return test.partition("::")[0]
+
+
 class Copies:
     """Copies of the project, each of which tests one mutant at a time."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
         for number in range(count):
-            copy = folder / str(number)
-            copy.mkdir()
-            tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-            for name in filter(None, tracked.decode().split("\0")):
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, copy / name)
-            for name in (".venv", "node_modules", "jobs/vendor"):
-                (copy / name).symlink_to((ROOT / name).resolve())
-            self._free.put(copy)
+            self._free.put(copy_project(folder / str(number)))
+        self._tests = Tests(folder / "0")
 
     def notices(self, mutant: Mutant) -> bool:
-        """Return whether the unit tests fail with this mutant; the nearest tests run first."""
+        """Return whether the unit tests fail with this mutant."""
+        tests = self._tests.of(mutant)
+        if not tests:
+            return False
         copy = self._free.get()
-        target = copy / mutant.file
+        target, order = copy / mutant.file, copy / "order_of_tests.json"
         original = target.read_text(encoding="utf-8")
         try:
-            target.write_text(mutant.mutated() or original, encoding="utf-8")
-            return run_tests(copy, nearest_tests(copy, mutant.file))
+            order.write_text(json.dumps(tests), encoding="utf-8")
+            write_module(target, mutant.mutated() or original)
+            return fails(copy, "run", str(order))
         finally:
-            target.write_text(original, encoding="utf-8")
+            write_module(target, original)
             self._free.put(copy)
 
 
-def nearest_tests(copy: Path, file: str) -> list[str]:
-    """Return the test folders in the order to run them: first that of the file's own package, then the others."""
-    room = copy / "tests" / "unit" / Path(file).parent
-    while not room.is_dir():
-        room = room.parent
-    return [str(room), *(str(copy / "tests" / "unit" / folder) for folder in FOLDERS)]
+def copy_project(copy: Path) -> Path:
+    """Copy the files that git knows, with links to what is installed beside them; return the copy's path."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, tracked.decode().split("\0")):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy / name)
+    for name in (".venv", "node_modules", "jobs/vendor"):
+        (copy / name).symlink_to((ROOT / name).resolve())
+    return copy
 
 
-def run_tests(copy: Path, tests: list[str]) -> bool:
-    """Run tests until one fails, and return whether one failed or the time limit was exceeded."""
-    variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "CENSUS_CSV": str(census())}
-    command = [str(PYTHON), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
+def write_module(file: Path, text: str) -> None:
+    """Write a Python file, and remove its bytecode, because Python compares it only by the second and the length."""
+    file.write_text(text, encoding="utf-8")
+    for bytecode in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        bytecode.unlink()
+
+
+def fails(copy: Path, *arguments: str) -> bool:
+    """Run tests of a copy of the project, and return whether one failed or the time limit was exceeded."""
+    command = [str(PYTHON), "-m", "tools.tests_of_lines", *arguments]
+    variables = {**os.environ, "CENSUS_CSV": str(census())}
     try:
-        done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return True
+    if done.returncode in BROKEN:
+        raise RuntimeError(f"pytest did not run the tests in {copy}: {done.stdout}{done.stderr}")
     return done.returncode != 0
 
 
@@ -202,8 +276,6 @@ def main() -> None:
     noticed, drawn_in = Counter[str](), Counter(mutant.file.split("/")[0] for mutant in drawn)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.processes) as pool:
         copies = Copies(Path(folder), given.processes)
-        if run_tests(ROOT, nearest_tests(ROOT, "contract/names.py")[1:]):
-            sys.exit("The unit tests fail without any mutant; fix them first.")
         for mutant, found in zip(drawn, pool.map(copies.notices, drawn), strict=True):
             if found:
                 noticed[mutant.file.split("/")[0]] += 1
