@@ -60,7 +60,7 @@ def census_like(rows: int) -> np.ndarray:
 
 def _pca(data: np.ndarray, shards: list[np.ndarray]) -> Row:
     def twin() -> Any:
-        sums = PcaSums(FEATURES, shards[0].mean(axis=0, dtype=np.float64))
+        sums = PcaSums(FEATURES)
         for shard in shards:
             sums.add(shard)
         return sums.solve(COMPONENTS)

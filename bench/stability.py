@@ -57,7 +57,7 @@ def read_scaled() -> np.ndarray:
 
 def components_of(scaled: np.ndarray) -> np.ndarray:
     """Return the components (n, 7) float32 that the PCA twin and the product compute and keep for these rows."""
-    sums = PcaSums(scaled.shape[1], scaled.mean(axis=0, dtype=np.float64))
+    sums = PcaSums(scaled.shape[1])
     sums.add(scaled)
     found = sums.solve(scaled.shape[1] - 1)
     model = PcaModel.from_arrays(found.s, found.v, found.mean)

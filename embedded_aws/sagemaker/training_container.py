@@ -103,19 +103,13 @@ def _train_pca(settings: dict[str, Any], channels: dict[str, Channel], seed: int
 
 def _sum_over_hosts(train: Channel, features: int, sketch: pca.Array | None) -> pca.PcaSums:
     """Sum over each host's shards, then merge the sums. The hosts run one after another, on SageMaker in parallel."""
-    merged: pca.PcaSums | None = None
+    merged = pca.PcaSums(features, sketch)
     for host in range(train.hosts):
-        sums: pca.PcaSums | None = None
+        sums = pca.PcaSums(features, sketch)
         for rows in _checked(train.of_host(host), features):
-            if sums is None:
-                shift = merged.shift if merged is not None else rows.mean(axis=0, dtype=np.float64)
-                sums = pca.PcaSums(features, shift, sketch)
             sums.add(rows)
-        if merged is None:
-            merged = sums
-        elif sums is not None:
-            merged.merge(sums)
-    if merged is None:
+        merged.merge(sums)
+    if not merged.rows:
         raise algorithm_error("The training data has no rows")
     return merged
 

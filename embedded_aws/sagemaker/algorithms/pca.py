@@ -35,19 +35,18 @@ class PcaResult:
 class PcaSums:
     """Sums over rows, from which the components are computed; sums of different shards or hosts can be merged.
 
+    The mean is subtracted from the sums at the end, and not from each row. Where it is so large that float64 loses digits
+    of the variance in this way, rounding the rows to float32 has already lost about as many.
+
     Parameters
     ----------
     features
         Columns of the data.
     sketch
         features x p random matrix for the randomized mode; None for the regular one.
-    shift
-        A row near the mean that is subtracted before summing, because large squares of the mean would hide small
-        components.
     """
 
-    def __init__(self, features: int, shift: Array, sketch: Array | None = None) -> None:
-        self.shift = shift
+    def __init__(self, features: int, sketch: Array | None = None) -> None:
         self.rows = 0
         self._sketch = sketch
         self._sum = np.zeros(features)
@@ -55,20 +54,19 @@ class PcaSums:
         self._ones = np.ones(_BLOCK_ROWS)
         self._moment = np.zeros((features, features if sketch is None else sketch.shape[1]))
 
-    def add(self, rows: npt.NDArray[np.floating]) -> None:
+    def add(self, rows: npt.NDArray[np.float32]) -> None:
         """Add n x features rows."""
         for start in range(0, len(rows), _BLOCK_ROWS):
             portion = rows[start : start + _BLOCK_ROWS]
             block = self._buffer[: len(portion)]
-            block[...] = portion  # converting first is faster than subtracting float64 from float32
-            block -= self.shift
+            block[...] = portion
             self._sum += self._ones[: len(portion)] @ block
             right = block if self._sketch is None else block @ self._sketch
             self._moment += block.T @ right
         self.rows += len(rows)
 
     def merge(self, other: PcaSums) -> None:
-        """Add another host's sums; both must have the same shift and sketch."""
+        """Add another host's sums; both must have the same sketch."""
         self.rows += other.rows
         self._sum += other._sum
         self._moment += other._moment
@@ -83,20 +81,15 @@ class PcaSums:
         subtract_mean
             Whether the data is centered first; if not, the mean in the result is zero.
         """
-        mean = self.shift + self._sum / self.rows
-        moment = self._moment.copy()
-        project = self._sketch if self._sketch is not None else np.eye(len(mean))
-        # Σ(x-m)(x-m)ᵀ = Σ(x-c)(x-c)ᵀ - n(m-c)(m-c)ᵀ, with c the shift. Without centering, n·m·mᵀ is added again.
-        offset = self._sum / self.rows
-        moment -= self.rows * np.outer(offset, offset @ project)
-        if not subtract_mean:
-            moment += self.rows * np.outer(mean, mean @ project)
+        mean = self._sum / self.rows if subtract_mean else np.zeros_like(self._sum)
+        # Σ(x-m)(x-m)ᵀ = Σxxᵀ - n·m·mᵀ
+        moment = self._moment - self.rows * np.outer(mean, mean if self._sketch is None else mean @ self._sketch)
         eigenvalues, vectors = _eigen(moment, self._sketch)
         singular = np.sqrt(np.maximum(eigenvalues[-components:], 0.0))
         return PcaResult(
             s=singular.astype(np.float32),
             v=vectors[:, -components:].astype(np.float32),
-            mean=(mean if subtract_mean else np.zeros_like(mean))[np.newaxis].astype(np.float32),
+            mean=mean[np.newaxis].astype(np.float32),
         )
 
 

@@ -30,10 +30,9 @@ def pca_of(
     rows: np.ndarray, components: int, *, portions: int = 1, mode: str = "regular", **options: Any
 ) -> pca.PcaResult:
     sketch = pca.sketch_matrix(rows.shape[1], components, options.pop("extra", -1), 1) if mode != "regular" else None
-    shift = rows[: len(rows) // portions].mean(axis=0, dtype=float)
-    total = pca.PcaSums(rows.shape[1], shift, sketch)
+    total = pca.PcaSums(rows.shape[1], sketch)
     for portion in np.array_split(rows, portions):
-        sums = pca.PcaSums(rows.shape[1], shift, sketch)
+        sums = pca.PcaSums(rows.shape[1], sketch)
         sums.add(portion)
         total.merge(sums)
     return total.solve(components, **options)
@@ -119,6 +118,17 @@ def test_pca_equals_a_float64_svd_however_the_rows_come(portions: int, subtract_
     np.testing.assert_allclose(result.s, singular[::-1], rtol=1e-6)
     np.testing.assert_allclose(np.abs(np.sum(result.v * vectors[::-1].T, axis=0)), 1, atol=1e-6)
     assert (result.mean == 0).all() == (not subtract_mean)
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e5])
+def test_a_large_mean_costs_about_as_much_as_rounding_the_rows_to_float32(mean: float) -> None:
+    rows = mean + np.random.default_rng(1).random((20_000, 12)) @ np.random.default_rng(2).random((12, 12))
+    rounded = rows.astype(np.float32)
+    singular, of_rounded = (
+        np.linalg.svd(each - each.mean(axis=0), compute_uv=False)[::-1] for each in (rows, rounded.astype(float))
+    )
+    rounding = np.abs(of_rounded / singular - 1).max()
+    assert np.abs(pca_of(rounded, 12, portions=3).s / of_rounded - 1).max() < 10 * rounding
 
 
 def test_randomized_pca_finds_the_leading_components() -> None:
