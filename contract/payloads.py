@@ -279,11 +279,20 @@ class Resumption(TypedDict):
 
 
 class TeardownEvent(TypedDict):
-    """The stage to tear down; ``started`` is when the teardown began, in ISO 8601."""
+    """The stage to tear down.
+
+    Attributes
+    ----------
+    started
+        When the teardown began, in ISO 8601.
+    failed
+        Whether the run failed, and so may have created a resource a moment ago.
+    """
 
     run_id: str
     stage: Stage
     started: str
+    failed: bool
 
 
 class Remaining(TypedDict):

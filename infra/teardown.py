@@ -51,6 +51,7 @@ class TearDown(Construct):
                 "run_id": sfn.JsonPath.string_at("$.run_id"),
                 "stage": stage,
                 "started": sfn.JsonPath.string_at("$.teardown.started"),
+                "failed": name.startswith("Failed"),
             },
             result={"pending": sfn.JsonPath.list_at("$.Payload.pending")},
             result_path="$.teardown.left",

@@ -31,7 +31,7 @@ def now(seconds_ago: float = 0) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
 
 
-EVENT: dict[str, Any] = {"stage": "pca", "run_id": RUN}
+EVENT: dict[str, Any] = {"stage": "pca", "run_id": RUN, "failed": False}
 
 
 class TestTeardown:
@@ -49,6 +49,24 @@ class TestTeardown:
         pending = invoke(teardown.handler, **EVENT, started=now())["pending"]
         assert pending == [f"TrainingJob {NAME} (Stopping)", f"Endpoint {NAME} (Deleting)"]
         assert len(aws.called("DeleteEndpoint")) == len(aws.called("StopTrainingJob")) == 1
+
+    def test_after_a_failure_it_waits_until_lists_show_what_was_created_last(
+        self, aws: FakeAws, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            add(aws, NAME, "Model")
+
+        monkeypatch.setattr(teardown.time, "sleep", sleep)
+        event = EVENT | {"failed": True}
+        assert invoke(teardown.handler, **event, started=now(0.5)) == {"pending": []}
+        assert slept == [pytest.approx(1.5, abs=0.4)]
+        assert aws.names("Model") == []
+        invoke(teardown.handler, **event, started=now(5))
+        invoke(teardown.handler, **EVENT, started=now())
+        assert len(slept) == 1
 
     def test_nothing_left_is_success(self, aws: FakeAws, invoke: Invoke) -> None:
         assert invoke(teardown.handler, **EVENT, started=now(10_000)) == {"pending": []}
