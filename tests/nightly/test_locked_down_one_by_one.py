@@ -24,6 +24,9 @@ TOGETHER = {
     "role path": ("role_path",),
     "boundary": ("permissions_boundary",),
     "vpc": ("vpc_subnet_ids", "vpc_security_group_ids"),
+    "role name prefix": ("role_name_prefix",),
+    "existing buckets": ("existing_incoming_bucket", "existing_results_bucket"),
+    "bootstrap qualifier": ("bootstrap_qualifier",),
 }
 """The settings of each run; the others have their defaults."""
 
