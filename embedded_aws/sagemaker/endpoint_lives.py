@@ -11,7 +11,9 @@ from embedded_aws.sagemaker.models import container_of
 from embedded_aws.sagemaker.state import Endpoint, Resource, Variant, now
 from embedded_aws.sagemaker.tasks import HostingTask
 
-_STUCK_SECONDS = 3_600
+STUCK_SECONDS = 3_600
+"""How long an endpoint whose configuration or model is deleted while it is being created stays in ``Creating``."""
+
 _CAPACITY_REASON = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
 
 
@@ -41,7 +43,7 @@ class EndpointLives:
         failure = await self._start(endpoint, config, variants)
         if self._has_lost_its_parts(endpoint):
             # amazon-sagemaker-examples#3432: the endpoint stays Creating for about an hour, and cannot be deleted.
-            await asyncio.sleep(_STUCK_SECONDS * self._pace.time_scale)
+            await asyncio.sleep(STUCK_SECONDS * self._pace.time_scale)
             failure = "The endpoint configuration or the model was deleted while the endpoint was being created."
         endpoint.failure = failure
         endpoint.status = "Failed" if failure else "InService"

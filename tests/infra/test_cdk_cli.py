@@ -58,6 +58,15 @@ def cdk(open_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
     return run
 
 
+@pytest.mark.parametrize(("target", "command"), [("bootstrap", "cdk bootstrap"), ("deploy", "cdk deploy")])
+def test_make_installs_the_packages_of_the_app_before_the_cdk_runs_it(target: str, command: str) -> None:
+    """`cdk bootstrap` runs the app too. `--always-make` prints what make does in a clone that has nothing yet."""
+    made = subprocess.run(
+        ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert -1 < made.find("-r requirements.txt") < made.find("npm ci") < made.find(command)
+
+
 def test_the_stack_lives_its_whole_life_by_the_command_line(
     open_cloud: Cloud, cdk: Cdk, assembly: Path, tmp_path: Path
 ) -> None:

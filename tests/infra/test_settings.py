@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contract.run_settings import RunParameters, RunSettings
+from embedded_aws.sagemaker.endpoint_lives import STUCK_SECONDS
 from infra.settings import HISTORY_EVENT_LIMIT, SETTING_NAMES, Settings, SettingsError
 from tests.infra.synthesis import ROOT
 
@@ -130,6 +131,10 @@ def test_only_prod_is_protected_unless_told_otherwise() -> None:
     assert settings(stage="prod").is_protected
     assert not settings().is_protected
     assert not settings(stage="prod", termination_protection=False).is_protected
+
+
+def test_a_teardown_outlasts_an_endpoint_that_hangs_in_its_creation() -> None:
+    assert Settings().teardown_timeout_seconds > STUCK_SECONDS
 
 
 def test_waiting_to_every_time_limit_fits_an_executions_history() -> None:

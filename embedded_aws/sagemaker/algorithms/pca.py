@@ -35,8 +35,8 @@ class PcaResult:
 class PcaSums:
     """Sums over rows, from which the components are computed; sums of different shards or hosts can be merged.
 
-    The mean is subtracted from the sums at the end, and not from each row. Where it is so large that float64 loses digits
-    of the variance in this way, rounding the rows to float32 has already lost about as many.
+    The mean is subtracted from the sums at the end, and not from each row. Where it is so large that float64 loses
+    digits of the variance in this way, rounding the rows to float32 has already lost about as many.
 
     Parameters
     ----------

@@ -5,7 +5,9 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,10 +180,10 @@ def wait_for(look: Any, is_right: Any, seconds: float = 60.0) -> Any:
     return seen
 
 
-@pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    """An embedded AWS with IAM on, a bucket and an execution role."""
-    with Cloud.start(tmp_path_factory.mktemp("cloud"), pace="training=0.1,hosting=0.1,updating=0.1") as cloud:
+@contextmanager
+def aws_at(pace: str, folder: Path) -> Iterator[Aws]:
+    """Start an embedded AWS with IAM on, a bucket and an execution role."""
+    with Cloud.start(folder, pace=pace) as cloud:
         aws = Aws(cloud, "")
         aws.role = aws.role_named(
             "execution",
@@ -192,6 +194,12 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         aws.s3.create_bucket(Bucket=BUCKET)
         yield aws
         _CALLS.extend(cloud.request("GET", "/_embedded/operations"))
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with aws_at("training=0.1,hosting=0.1,updating=0.1", tmp_path_factory.mktemp("cloud")) as aws:
+        yield aws
 
 
 @pytest.fixture(autouse=True)

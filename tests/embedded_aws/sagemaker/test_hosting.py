@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws.cloud.instance import Cloud
-from tests.embedded_aws.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, variant, wait_for
+from embedded_aws.sagemaker.endpoint_lives import STUCK_SECONDS
+from tests.embedded_aws.sagemaker.conftest import ACCOUNT, BUCKET, IMAGES, REGION, Aws, aws_at, variant, wait_for
 
 CENTERS = [np.array([[0, 0], [10, 0]], np.float32)]
 OTHER_CENTERS = [np.array([[10, 0], [0, 0]], np.float32)]
@@ -65,6 +66,17 @@ def test_an_endpoint_is_created_serves_and_is_deleted(aws: Aws, artifact: str) -
     aws.sagemaker.delete_endpoint_config(EndpointConfigName="born")
     aws.sagemaker.describe_model(ModelName="born")
     aws.sagemaker.delete_model(ModelName="born")
+
+
+def test_an_endpoint_that_loses_its_config_while_it_is_created_hangs_for_an_hour(tmp_path: Path) -> None:
+    hour = 2.0
+    with aws_at(f"hosting=0.1,time_scale={hour / STUCK_SECONDS}", tmp_path) as aws:
+        aws.create_endpoint("robbed", "kmeans", aws.put_model("kmeans.tar.gz", CENTERS))
+        aws.sagemaker.delete_endpoint_config(EndpointConfigName="robbed")
+        robbed = aws.settled("robbed")
+    assert robbed["EndpointStatus"] == "Failed"
+    assert "was deleted while the endpoint was being created" in robbed["FailureReason"]
+    assert (robbed["LastModifiedTime"] - robbed["CreationTime"]).total_seconds() > hour
 
 
 def test_an_endpoint_in_progress_can_be_neither_deleted_nor_updated_nor_invoked(aws: Aws, artifact: str) -> None:
