@@ -59,7 +59,7 @@ class TestTeardown:
             slept.append(seconds)
             add(aws, NAME, "Model")
 
-        monkeypatch.setattr(teardown.time, "sleep", sleep)
+        monkeypatch.setattr("lambdas.teardown.time.sleep", sleep)
         event = EVENT | {"failed": True}
         assert invoke(teardown.handler, **event, started=now(0.5)) == {"pending": []}
         assert slept == [pytest.approx(1.5, abs=0.4)]
