@@ -16,13 +16,10 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parents[1]
 ROWS = 300_000
-# Modules that a handler imports only when it is called.
-_LOADED_LATER = {f"lambdas.{name}": ["scipy.optimize"] for name in ("refine", "stability", "align")}
 _REPORT = re.compile(r"\tDuration: (\d+) ms.*\tMax Memory Used: (\d+) MB")
 _IMPORT = """
 import importlib, psutil, sys
-for name in sys.argv[1:]:
-    importlib.import_module(name)
+importlib.import_module(sys.argv[1])
 print(psutil.Process().memory_info().rss)
 """
 
@@ -68,7 +65,7 @@ def _row(function: Row, invocations: list[Invocation]) -> Row:
 
 
 def _import_mb(module: str) -> float:
-    command = [sys.executable, "-c", _IMPORT, module, *_LOADED_LATER.get(module, [])]
+    command = [sys.executable, "-c", _IMPORT, module]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout) / 1e6
 

@@ -42,20 +42,11 @@ PRELOADED = (
     "http.client",
     "smart_open",
     "numpy",
-    "scipy.linalg",
-    "scipy.sparse",
-    "scipy.special",
-    "scipy.spatial",
-    "scipy.optimize",
-    "scipy.stats",
-    "sklearn.base",
-    "sklearn.utils",
-    "sklearn.metrics",
-    "sklearn.cluster",
     "altair",
 )
 SERVICES = ("s3", "sagemaker", "sagemaker-runtime", "stepfunctions", "sns", "events")
 
+_IN_NO_LAYER = frozenset({"pandas", "scipy", "sklearn"})
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PR_SET_PDEATHSIG = 1
 
@@ -110,35 +101,19 @@ def die_with_parent() -> None:
 
 
 class _Hidden(importlib.abc.MetaPathFinder):
-    """Hides a package that this checkout has and a function's layers do not."""
-
-    def __init__(self, package: str) -> None:
-        self._package = package
+    """Hides packages that this environment has and no function's layer."""
 
     def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname.partition(".")[0] == self._package:
+        if fullname.partition(".")[0] in _IN_NO_LAYER:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
-def _hide(package: str) -> None:
-    """Make every further import of a package fail, even if the package is already loaded."""
-    _forget(package)
-    sys.meta_path.insert(0, _Hidden(package))
-
-
-def _forget(package: str) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        del sys.modules[name]
-
-
 def _look_like_lambda() -> None:
-    """Prevent functions from importing modules of this checkout, or pandas, which no layer has.
-
-    Hiding pandas also prevents scikit-learn from loading it.
-    """
+    """Prevent functions from importing modules of this checkout, or packages that only its tests use."""
     sys.path[:] = [entry for entry in sys.path if entry not in ("", _ROOT)]
-    _hide("pandas")
-    _forget("embedded_aws")
+    sys.meta_path.insert(0, _Hidden())
+    for name in [name for name in sys.modules if name.partition(".")[0] == "embedded_aws"]:
+        del sys.modules[name]
 
 
 def _share_service_models() -> None:
@@ -230,7 +205,6 @@ def _be_environment(owner: socket.socket, output: int) -> None:
 def _run_function(variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
-    _hide("sklearn")  # loaded only for the embedded k-means; no layer has it
     root = variables["LAMBDA_TASK_ROOT"]
     os.chdir(root)
     sys.path.insert(0, root)

@@ -1,6 +1,6 @@
 """Starts containers, the processes in which training jobs and endpoints run, and exchanges messages with them.
 
-A worker process that has imported numpy, scikit-learn and botocore forks one process per container. A container
+A worker process that has imported numpy and botocore forks one process per container. A container
 therefore starts in milliseconds, has its own memory, and can be stopped by killing it. The server only waits for it.
 """
 

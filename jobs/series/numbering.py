@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.segments.pairing import cheapest_pairs
+
 SAME_SEGMENT = 0.5
 """Centroids further apart than this are different segments: root mean square over the features, in standard deviations
 of the previous file's rows. Half a standard deviation is also what makes a trait of a segment."""
@@ -52,18 +54,15 @@ def number_segments(
 
     Notes
     -----
-    The optimal assignment of Kuhn (1955), the "Hungarian" one, minimises the sum of the distances; pairs further
-    apart than `SAME_SEGMENT` are then separated. Distances beyond twice that count alike, so that one hopeless pair
-    does not pull good ones apart.
+    The pairs have the lowest sum of distances; pairs further apart than `SAME_SEGMENT` are then separated. Distances
+    beyond twice that count alike, so that one hopeless pair does not pull good ones apart.
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - a fifth of a second, for runs with a predecessor
-
     varying = spread > 0
     apart = (current[:, None, varying] - previous[None, :, varying]) / spread[varying]
     distance = np.sqrt((apart**2).mean(axis=2)) if varying.any() else np.full((len(current), len(previous)), np.inf)
     numbers = np.full(len(current), -1, dtype=np.intp)
     distances = {}
-    for own, other in zip(*linear_sum_assignment(np.minimum(distance, 2 * SAME_SEGMENT)), strict=True):
+    for own, other in zip(*cheapest_pairs(np.minimum(distance, 2 * SAME_SEGMENT)), strict=True):
         if distance[own, other] <= SAME_SEGMENT:
             numbers[own] = previous_numbers[other]
             distances[int(previous_numbers[other])] = float(distance[own, other])

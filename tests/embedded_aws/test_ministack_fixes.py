@@ -144,7 +144,7 @@ class TestFunctions:
         assert not {"GATEWAY_PORT", "AUTH", "HOME", "EMBEDDED_AWS_SETTINGS"} & set(variables)
         assert cloud.secret_key not in variables.values()
 
-    @pytest.mark.parametrize("package", ["jobs", "embedded_aws", "pandas", "sklearn.cluster"])
+    @pytest.mark.parametrize("package", ["jobs", "embedded_aws", "pandas", "scipy.optimize", "sklearn"])
     def test_a_function_imports_nothing_that_is_in_no_layer(self, workshop: Workshop, package: str) -> None:
         code = f"def handler(event, context):\n    import {package}"
         assert workshop.invoke(workshop.function(code))["errorType"] == "ModuleNotFoundError"

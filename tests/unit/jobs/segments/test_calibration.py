@@ -16,7 +16,7 @@ from tests.reference import needs_census
 pytestmark = needs_census
 
 RUNS = 12
-FEWER_STARTS = (40, 30, 20, 10, 5, 3, 2, 1)
+FEWER_STARTS = (40, 30, 20, *range(10, 0, -1))
 LEAST_DIFFERING = 50
 DECILES = 10
 
