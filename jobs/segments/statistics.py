@@ -14,6 +14,7 @@ import numpy as np
 
 from jobs.segments.alignment import contingency
 from jobs.segments.rows import NUMBERS, Certainty, Regions, Rows
+from jobs.segments.sampling import candidates, spread
 from jobs.segments.scaling import Scaling
 
 HISTOGRAM_BINS = 50  # the notebook's commute histograms
@@ -122,7 +123,8 @@ class SegmentStatistics:
         )
         values = np.asarray(scaled, dtype=np.float64)
         member = (labels == np.arange(clusters)[:, None]).astype(np.float64)  # (k, n)
-        chosen = _even_sample(rows.index)
+        chosen = candidates(_hashes(rows.index), SAMPLE_ROWS, scaling.rows_kept)
+        chosen = chosen[_even_sample(rows.index[chosen])]
         return cls(
             counts=np.bincount(labels, minlength=clusters),
             sums=member @ values,
@@ -240,17 +242,14 @@ def _unstable(rows: Rows, clusters: int) -> np.ndarray:
 def _even_sample(index: np.ndarray) -> np.ndarray:
     """Return the positions of the SAMPLE_ROWS rows with the smallest hashes of their indexes, in row order.
 
-    The hash (the finalizer of splitmix64) depends only on the index of the row in the run, so merging the samples of
-    shards gives the sample of the whole run.
+    The hash depends only on the index of the row in the run, so merging the samples of shards gives the sample of the
+    whole run.
     """
-    if len(index) <= SAMPLE_ROWS:
-        return np.argsort(index, kind="stable")
-    x = index.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    hashed = x ^ (x >> np.uint64(31))
-    chosen = np.flatnonzero(hashed <= np.partition(hashed, SAMPLE_ROWS - 1)[SAMPLE_ROWS - 1])  # no two are equal
-    return chosen[np.argsort(index[chosen], kind="stable")]
+    return np.sort(np.argsort(_hashes(index))[:SAMPLE_ROWS])
+
+
+def _hashes(index: np.ndarray) -> np.ndarray:
+    return spread(index.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
 
 
 def _pack(name: str, rows: Rows) -> dict[str, np.ndarray]:
