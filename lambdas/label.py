@@ -19,7 +19,7 @@ from jobs.segments.statistics import SegmentStatistics
 from jobs.series.alignment import Alignment
 from lambdas.support.inference import infer
 from lambdas.support.runtime import entry_point, settings
-from lambdas.support.storage import Bucket, read_uri
+from lambdas.support.storage import Bucket, read_uri_once
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class _Labeling:
 def handler(event: LabelEvent, _context: Any) -> Labeled:
     """Write the shard's labeled rows and statistics, and return the number of its rows."""
     files, shard, results = RunLayout(event["run_id"]), event["shard"], Bucket(settings().results_bucket)
-    alignment = Alignment.from_json(results.read(files.alignment))
+    alignment = Alignment.from_json(results.read_once(files.alignment))
     labeling = _label(event, files, results, alignment)
     labels = labeling.rows.labels.astype(np.int64)
     components, distances = labeling.rows.components, labeling.rows.distances
-    stability = Stability.from_bytes(results.read(files.stability))
+    stability = Stability.from_bytes(results.read_once(files.stability))
     certainty = stability.certainty(components, labels, labeling.centroids)
     regions = Regions.read(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
     statistics = SegmentStatistics.of_shard(
@@ -72,10 +72,10 @@ def handler(event: LabelEvent, _context: Any) -> Labeled:
 
 def _label(event: LabelEvent, files: RunLayout, results: Bucket, alignment: Alignment) -> _Labeling:
     scaled = recordio.decode(results.read(files.train_part(event["shard"]["part"])))
-    scaling = Scaling.from_json(results.read(files.scaler))
+    scaling = Scaling.from_json(results.read_once(files.scaler))
     if alignment.previous_numbers is None:
         return _Labeling(scaled, scaling, *_by_own_model(event, files, results), None)
-    previous = SegmentModel.from_bytes(results.read(files.previous_model))
+    previous = SegmentModel.from_bytes(results.read_once(files.previous_model))
     seen = previous.label(previous.rescale(scaled, scaling))
     previous_labels = np.array(alignment.previous_numbers)[seen.labels]
     if not alignment.is_applied:
@@ -89,7 +89,7 @@ def _by_own_model(event: LabelEvent, files: RunLayout, results: Bucket) -> tuple
     """Label the projected rows by the run's own k-means model, and return its centroids too."""
     shard = event["shard"]
     projected = results.read(files.projected_part(shard["part"]))
-    components, centroids = recordio.decode(projected), centroids_from_artifact(read_uri(event["artifacts"]))
+    components, centroids = recordio.decode(projected), centroids_from_artifact(read_uri_once(event["artifacts"]))
     if settings().hosts_models:
         labels, distances = infer(event["endpoint"], projected, shard, "closest_cluster", "distance_to_cluster")
     else:

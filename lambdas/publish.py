@@ -83,7 +83,7 @@ def _previous_results(results: Bucket, alignment: Alignment) -> PreviousRun | st
 
 def _history(execution_arn: str) -> Iterator[dict[str, Any]]:
     paginator = client("stepfunctions").get_paginator("get_execution_history")
-    for page in paginator.paginate(executionArn=execution_arn, includeExecutionData=False):
+    for page in paginator.paginate(executionArn=execution_arn, includeExecutionData=False, maxResults=1000):
         yield from page["events"]
 
 

@@ -10,6 +10,7 @@ from local.steps import WAITING_FOR_ROOM, History, Step, epoch_seconds
 Status = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 
 POLL_SECONDS: Final = 0.2
+_EVENTS_PER_PAGE: Final = 40  # a map adds some ten events between two looks
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Follower:
         token: dict[str, str] = {}
         while True:
             page = self._client.get_execution_history(
-                executionArn=self.execution_arn, maxResults=200, reverseOrder=True, **token
+                executionArn=self.execution_arn, maxResults=_EVENTS_PER_PAGE, reverseOrder=True, **token
             )
             found += [event for event in page["events"] if event["id"] > self._history.last_event]
             reached = page["events"] and page["events"][-1]["id"] <= self._history.last_event + 1

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -24,6 +25,7 @@ ARTIFACT_TAGGING = urlencode([ARTIFACT_TAG])
 _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", *NO_OBJECT)
 _MOST_ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 0.5
+_OBJECTS_IN_MEMORY = 8
 
 _Result = TypeVar("_Result")
 
@@ -38,6 +40,13 @@ class Bucket:
         """Return an object's bytes."""
         body: bytes = client("s3").get_object(Bucket=self.name, Key=key)["Body"].read()
         return body
+
+    def read_once(self, key: str) -> bytes:
+        """Return the bytes of an object that its run does not change any more, from memory if they were read before.
+
+        An execution environment handles many shards of a run, and all of them need the same few small objects.
+        """
+        return _read_once(self.name, key)
 
     def read_if_present(self, key: str) -> bytes | None:
         """Return an object's bytes, or None if there is no such object."""
@@ -107,6 +116,16 @@ class Bucket:
 def read_uri(uri: str) -> bytes:
     """Return the object at an ``s3://bucket/key`` URI."""
     bucket, key = _parse(uri)
+    return Bucket(bucket).read(key)
+
+
+def read_uri_once(uri: str) -> bytes:
+    """Return the object at an ``s3://bucket/key`` URI as `Bucket.read_once` does."""
+    return _read_once(*_parse(uri))
+
+
+@lru_cache(maxsize=_OBJECTS_IN_MEMORY)
+def _read_once(bucket: str, key: str) -> bytes:
     return Bucket(bucket).read(key)
 
 

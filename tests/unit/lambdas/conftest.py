@@ -9,7 +9,7 @@ import botocore.client
 import pytest
 
 from contract.run_settings import VARIABLE, RunSettings
-from lambdas.support import runtime
+from lambdas.support import runtime, storage
 from tests.unit.lambdas.fake_aws import FakeAws
 
 
@@ -27,11 +27,15 @@ def aws(monkeypatch: pytest.MonkeyPatch, settings: RunSettings) -> Iterator[Fake
         "POWERTOOLS_SERVICE_NAME": "census-segmentation",
     }.items():
         monkeypatch.setenv(name, value)
-    runtime.client.cache_clear()
-    runtime.settings.cache_clear()
+    _forget()
     yield fake
-    runtime.client.cache_clear()
-    runtime.settings.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    """Forget what an execution environment keeps between invocations."""
+    for kept in (runtime.client, runtime.settings, storage._read_once):
+        kept.cache_clear()
 
 
 @dataclass
