@@ -18,11 +18,11 @@ _DECIMALS = 12
 _FIXED_DECIMALS = 6
 _GROUP = 10_000  # the tables have an entry for every four digits
 _POWERS = 10.0 ** np.arange(-4, 5)  # %g writes smaller numbers with an exponent; the tables end at the last power
-_TEN_TO = 10 ** np.arange(_DECIMALS + 1, dtype=np.int64)
+_TEN_TO = (10 ** np.arange(_DECIMALS + 1, dtype=np.int64)).astype(np.float64)
 _NEAR_TIE = 1e-6  # a number that is scaled to nine digits has an error below 2e-7
 
 _MINUS, _POINT = b"-."
-_POINT_AT, _PART_AT, _WIDTH = 5, 6, 18  # a sign and four digits precede the point
+_CELL = np.dtype([("sign", "u1"), ("whole", "<u4"), ("point", "u1"), ("part", "<u4", 3)])
 
 
 def _table(texts: Sequence[str]) -> NDArray[np.uint32]:
@@ -39,9 +39,13 @@ _PART = np.concatenate([_table(_FOUR_DIGITS), _table([digits.rstrip("0") for dig
 def join(*columns: Text | str) -> Text:
     """Join columns, and texts that are the same in every row, from left to right."""
     rows = next(len(column) for column in columns if not isinstance(column, str))
-    return np.concatenate(
-        [np.tile(np.frombuffer(c.encode(), np.uint8), (rows, 1)) if isinstance(c, str) else c for c in columns], axis=1
-    )
+    texts = [np.frombuffer(column.encode(), np.uint8) if isinstance(column, str) else column for column in columns]
+    table = np.empty((rows, sum(text.shape[-1] for text in texts)), np.uint8)
+    end = 0
+    for text in texts:
+        start, end = end, end + text.shape[-1]
+        table[:, start:end] = text
+    return table
 
 
 def lines(columns: Sequence[Text]) -> list[bytes]:
@@ -59,7 +63,7 @@ def integers(numbers: ArrayLike) -> Text:
 
 
 def significant(numbers: ArrayLike) -> Text:
-    """Write numbers (rows,) with nine significant digits, as ``%.9g`` does."""
+    """Write numbers of any shape (...) with nine significant digits, as ``%.9g`` does: text (..., width)."""
     values = np.asarray(numbers, dtype=np.float64)
     sizes = np.abs(values)
     known = (sizes >= _POWERS[0]) & (sizes < _POWERS[-1]) | (sizes == 0) & ~np.signbit(values)
@@ -72,7 +76,7 @@ def fixed(numbers: ArrayLike) -> Text:
     values = np.asarray(numbers, dtype=np.float64)
     known = (values >= 0) & (values < _POWERS[-1])
     text = _write(values, "%.6f", known, np.full(len(values), _FIXED_DECIMALS), strip=False)
-    return text[:, : _PART_AT + _FIXED_DECIMALS]
+    return text[:, : _FIXED_DECIMALS - _DECIMALS]
 
 
 def _write(
@@ -83,33 +87,37 @@ def _write(
     *,
     strip: bool = True,
 ) -> Text:
-    """Write numbers (rows,) as `form` does, each with so many decimals.
+    """Write numbers (...) as `form` does, each with so many decimals: text (..., width).
 
     Parameters
     ----------
     known
-        (rows,) which numbers fit the tables; Python writes the others.
+        (...) which numbers fit the tables; Python writes the others.
     strip
         Whether the decimals end with the last one that is not zero, and a number without any has no point.
     """
-    scaled = np.where(known, np.abs(values), 0) * _TEN_TO[decimals]
+    power = _TEN_TO[decimals]
+    scaled = np.where(known, np.abs(values), 0) * power
     rounded = np.rint(scaled)
-    whole, part = np.divmod(rounded.astype(np.int64), _TEN_TO[decimals])
+    # Whole numbers below 10^13: the quotients of float64 are far enough from the next whole number to be rounded down.
+    whole, part = _divide(rounded, power)
     part *= _TEN_TO[_DECIMALS - decimals]
-    first, others = np.divmod(part, _GROUP**2)
-    second, third = np.divmod(others, _GROUP)
-    text = np.zeros((len(values), _WIDTH), np.uint8)
-    text[:, 0] = np.where(values < 0, _MINUS, 0)
-    text[:, 1:_POINT_AT] = _characters(_WHOLE[np.minimum(whole, _GROUP - 1)])
-    text[:, _POINT_AT] = np.where(part > 0, _POINT, 0) if strip else _POINT
-    for place, (digits, is_last) in enumerate([(first, others == 0), (second, third == 0), (third, part >= 0)]):
-        start = _PART_AT + 4 * place
-        text[:, start : start + 4] = _characters(_PART[digits + _GROUP * (is_last & strip)])
+    first, others = _divide(part, _GROUP**2)
+    second, third = _divide(others, _GROUP)
+    cells = np.zeros(values.shape, _CELL)
+    cells["sign"] = np.where(values < 0, _MINUS, 0)
+    cells["whole"] = _WHOLE[np.minimum(whole, _GROUP - 1).astype(np.intp)]
+    cells["point"] = np.where(part > 0, _POINT, 0) if strip else _POINT
+    for group, (digits, is_last) in enumerate([(first, others == 0), (second, third == 0), (third, part >= 0)]):
+        cells["part"][..., group] = _PART[digits.astype(np.intp) + _GROUP * (is_last & strip)]
+    text = cells.view(np.uint8).reshape(*values.shape, _CELL.itemsize)
     unsure = (np.abs(np.abs(scaled - rounded) - 0.5) < _NEAR_TIE) | (whole >= _GROUP) | ~known
-    for row in np.flatnonzero(unsure).tolist():
-        text[row] = np.frombuffer((form % values[row]).encode().ljust(_WIDTH, b"\0"), np.uint8)
+    for place in zip(*np.nonzero(unsure), strict=True):
+        text[place] = np.frombuffer((form % values[place]).encode().ljust(_CELL.itemsize, b"\0"), np.uint8)
     return text
 
 
-def _characters(words: NDArray[np.uint32]) -> Text:
-    return words.view(np.uint8).reshape(-1, 4)
+def _divide(numbers: NDArray[np.float64], by: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return whole quotients and remainders; `np.divmod` of integers takes several times as long."""
+    quotients = np.floor(numbers / by)
+    return quotients, numbers - quotients * by
