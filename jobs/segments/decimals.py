@@ -117,7 +117,9 @@ def _write(
     return text
 
 
-def _divide(numbers: NDArray[np.float64], by: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _divide(
+    numbers: NDArray[np.float64], by: NDArray[np.float64] | float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return whole quotients and remainders; `np.divmod` of integers takes several times as long."""
     quotients = np.floor(numbers / by)
     return quotients, numbers - quotients * by

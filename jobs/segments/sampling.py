@@ -97,4 +97,5 @@ def spread(x: np.ndarray) -> np.ndarray:
     """Hash numbers (n,) uint64 with the finalizer of splitmix64, which gives different numbers different hashes."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    hashes: np.ndarray = x ^ (x >> np.uint64(31))
+    return hashes
