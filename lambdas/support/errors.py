@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as ConnectionNotMadeError
 
 
 def named_error(name: str, message: str) -> Exception:
@@ -60,7 +61,7 @@ def aws_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         raise named_error(code_of(error), f"{error.operation_name}: {message_of(error)}") from error
-    except HTTPClientError as error:
+    except (ConnectionNotMadeError, HTTPClientError) as error:
         raise ConnectionError(str(error)) from error
     except BotoCoreError as error:
         raise named_error(type(error).__name__, str(error)) from error
