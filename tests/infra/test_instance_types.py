@@ -7,7 +7,7 @@ import botocore.session
 import pytest
 from aws_cdk.assertions import Annotations, Match
 
-from contract.instance_types import LOCAL_STORAGE_FAMILIES, family_of, has_local_storage, not_offered
+from contract.instance_types import LOCAL_STORAGE_FAMILIES, family_of, not_offered
 from embedded_aws.sagemaker.request import LOCAL_STORAGE_FAMILIES as REHEARSED
 from infra.settings import Settings
 from tests.infra.synthesis import ROOT, new_stack
@@ -50,14 +50,10 @@ def test_a_region_without_a_type_is_said_on_synth_with_what_happens_instead() ->
 @pytest.mark.parametrize("settings", [{"region": "us-east-1"}, {}, {"region": "eu-north-1", "inference": "function"}])
 def test_nothing_is_said_of_what_is_offered_unknown_or_not_used(settings: dict[str, Any]) -> None:
     assert [each for each in warnings(**settings) if "hosting" in each] == []
-    assert not_offered(["ml.m5.large"], "xx-nowhere-1", "hosting") == []
-    assert not_offered(["ml.never1.large"], "us-east-1", "hosting") == []
 
 
 def test_the_stack_and_the_embedded_aws_refuse_a_key_for_the_same_families() -> None:
     assert LOCAL_STORAGE_FAMILIES == REHEARSED
-    assert has_local_storage("ml.g5.xlarge")
-    assert not has_local_storage("ml.m5.large")
 
 
 def test_the_families_with_local_storage_are_ones_that_sagemaker_has() -> None:

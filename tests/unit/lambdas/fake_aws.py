@@ -37,6 +37,8 @@ class FakeAws:
         The names of endpoints that exist but that lists do not show yet.
     log_groups
         The retention in days and the creation time in milliseconds of each log group.
+    refused_events
+        The error code and message of every event in a response of EventBridge that otherwise succeeds.
     race
         Kind, name and tags of a resource that someone creates right before the next call that creates it.
     calls
@@ -56,6 +58,7 @@ class FakeAws:
     refusals: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     unlisted: set[str] = field(default_factory=set)
     log_groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    refused_events: tuple[str, str] | None = None
     race: tuple[str, str, list[dict[str, str]]] | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -278,6 +281,10 @@ class FakeAws:
         self.messages.append(message)
 
     def _PutEvents(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.refused_events:
+            code, message = self.refused_events
+            refused = [{"ErrorCode": code, "ErrorMessage": message} for _ in Entries]
+            return {"FailedEntryCount": len(refused), "Entries": refused}
         self.events += Entries
         return {"FailedEntryCount": 0, "Entries": [{"EventId": str(number)} for number, _ in enumerate(Entries)]}
 

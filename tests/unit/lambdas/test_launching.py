@@ -92,6 +92,18 @@ def test_what_was_created_a_moment_ago_is_asked_for_until_it_is_found() -> None:
     assert attempts == [BASE, BASE]
 
 
+def test_only_a_resource_that_is_not_visible_yet_is_asked_for_again() -> None:
+    attempts: list[str] = []
+
+    def create_endpoint(name: str) -> None:
+        attempts.append(name)
+        raise ClientError({"Error": {"Code": "ValidationException", "Message": "no such type"}}, "CreateEndpoint")
+
+    with pytest.raises(ClientError, match="no such type"):
+        once_visible(create_endpoint, name=BASE)
+    assert attempts == [BASE]
+
+
 def test_a_quota_of_zero_everywhere_is_said_under_its_own_name(jobs: Jobs, launched: Launch) -> None:
     jobs.refused = jobs.instance_types
     with pytest.raises(Exception, match=r"ml\.m5\.large: the limit for ml\.m5\.large is 0") as refused:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import tarfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 
 from contract.layout import LATEST, RunLayout
 from contract.names import ARTIFACT_TAG, Stage
+from contract.run_settings import VARIABLE
 from embedded_aws.sagemaker.inference import load_model
 from jobs.sagemaker import ndarray, recordio
 from jobs.segments.kmeans import centroids_from_artifact
 from lambdas import adopt, align, choose_clusters, fresh_starts, label, prepare, project, publish, refine, stability
+from lambdas.support import runtime
 from tests.local.runs import groups_and_labels, small_census
 from tests.unit.lambdas.conftest import Invoke
 from tests.unit.lambdas.fake_aws import FakeAws
@@ -319,3 +322,22 @@ class TestPublish:
         with pytest.raises(Exception, match="slow down") as refused:
             published.publish()
         assert type(refused.value).__name__ == "ThrottlingException"
+
+    def test_an_event_that_eventbridge_refuses_in_its_response_fails_the_run(
+        self, published: Stages, aws: FakeAws
+    ) -> None:
+        aws.refused_events = ("InternalFailure", "try again")
+        with pytest.raises(Exception, match=r"^PutEvents: try again$") as refused:
+            published.publish()
+        assert type(refused.value).__name__ == "InternalFailure"
+
+
+def test_functions_that_apply_the_models_themselves_call_no_endpoint(
+    stages: Stages, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, json.dumps({**json.loads(os.environ[VARIABLE]), "inference": "function"}))
+    runtime.settings.cache_clear()
+    stages.until_labeled()
+    stages.publish()
+    assert aws.called("InvokeEndpoint") == []
+    assert len(groups_and_labels(aws.objects[RESULTS, FILES.labeled_counties])) == GROUPS

@@ -64,8 +64,8 @@ def launched(stage: str) -> Launched:
 
 
 @pytest.fixture
-def manifest(settings: RunSettings) -> Manifest:
-    event: PublishEvent = {
+def event() -> PublishEvent:
+    return {
         "run_id": "r",
         "input": {"bucket": "b", "key": "incoming/x.csv", "version_id": "v", "etag": "e", "size": 10},
         "execution": {"Id": "arn:e"},
@@ -77,6 +77,10 @@ def manifest(settings: RunSettings) -> Manifest:
         "kmeans_hosting_launch": launched("kmeans"),
         "kmeans_artifacts": "s3://b/kmeans/model.tar.gz",
     }
+
+
+@pytest.fixture
+def manifest(event: PublishEvent, settings: RunSettings) -> Manifest:
     return describe_run(event, sha256="00", refinement=REFINEMENT, history=HISTORY, settings=settings)
 
 
@@ -116,3 +120,16 @@ def test_the_manifest_names_the_csv_the_execution_and_what_it_used(manifest: Man
     assert manifest["training_jobs"][0]["name"] == "s-r-pca"
     assert manifest["run_seconds"] == 303
     assert manifest["waited_for_room_seconds"] == 0
+
+
+def test_the_time_spent_waiting_for_room_is_no_time_of_the_run(event: PublishEvent, settings: RunSettings) -> None:
+    waits = [
+        entered("WaitForRoomForPcaTraining", 10),
+        exited("WaitForRoomForPcaTraining", 70.5),
+        entered("WaitForRoomForPcaTraining", 71),
+        exited("WaitForRoomForPcaTraining", 91),
+    ]
+    history = [*HISTORY[:3], *waits, *HISTORY[3:]]
+    manifest = describe_run(event, sha256="00", refinement=REFINEMENT, history=history, settings=settings)
+    assert manifest["waited_for_room_seconds"] == 80.5
+    assert manifest["run_seconds"] == 303 - 80.5

@@ -78,6 +78,16 @@ def test_kmeans_learns_from_the_projected_shards(settings: RunSettings) -> None:
     assert body["HyperParameters"]["feature_dim"] == "7"
 
 
+def test_jobs_and_models_have_the_network_that_the_settings_give_them(settings: RunSettings) -> None:
+    vpc = replace(settings, network_isolation=False, vpc_subnet_ids=["subnet-1"], vpc_security_group_ids=["sg-1"])
+    for body in (training(vpc, "pca"), requests.model(vpc, "pca", artifacts="s3://b/model.tar.gz", **RUN)):
+        assert body["EnableNetworkIsolation"] is False
+        assert body["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    isolated = training(settings, "pca")
+    assert isolated["EnableNetworkIsolation"] is True
+    assert "VpcConfig" not in isolated
+
+
 @pytest.mark.parametrize(("instances", "distribution"), [(1, "FullyReplicated"), (2, "ShardedByS3Key")])
 def test_several_instances_share_the_shards_and_encrypt_what_they_say(
     settings: RunSettings, instances: int, distribution: str

@@ -57,7 +57,18 @@ def test_an_entry_of_an_older_or_damaged_history_may_be_incomplete() -> None:
     assert not is_complete({**whole, "segments": [{"number": 2}]})  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"series": "other", "runs": []}'])
-def test_a_history_that_is_damaged_or_of_another_series_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "Expecting property name"),
+        (b"[]", "history.json of 'tracts' lacks list indices must be integers"),
+        (b"{}", "history.json of 'tracts' lacks 'runs'"),
+        (
+            b'{"series": "other", "runs": [], "next_number": 0}',
+            "history.json is of series 'other'; expected 'tracts'",
+        ),
+    ],
+)
+def test_a_history_that_is_damaged_or_of_another_series_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         read_history(content, "tracts")
