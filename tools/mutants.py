@@ -4,9 +4,7 @@
 ``lambdas/``, and of strings changed to another, runs the unit tests on each and prints those that no test noticed.
 Mutants that change nothing observable are listed with the reason in ``tests/equivalent_mutants.json`` and left out.
 
-A mutant of a line in a function is tested with the tests that execute this line; a mutant of a line that is executed
-on import or in another process is tested with all tests. A test that uses a result cached by another test does not
-execute the line, so that the score can be too low but not too high.
+docs/testing.md says which tests run for a mutant, and how.
 
 It runs in an environment of its own (``requirements-mutants.txt``); the tests run in the project's.
 """
@@ -24,6 +22,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +37,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("jobs", "contract", "lambdas")
+TESTS = tuple(f"tests/unit/{folder}" for folder in FOLDERS)
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.json"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 WANTED_SCORE = 0.9
@@ -84,6 +84,13 @@ class Mutant:
         found: str | None = mutate_code(text, operators()[self.operator], self.occurrence)
         return found
 
+    def is_valid(self) -> bool:
+        """Return whether the mutated file is Python: the operators take the stars of parameters for operators."""
+        try:
+            return ast.parse(self.mutated() or "").body != []
+        except SyntaxError:
+            return False
+
     def in_function(self) -> bool:
         """Return whether the changed code runs when a function is called, not when the module is imported."""
         return any(isinstance(node, FUNCTION) and self._within(node.body) for node in ast.walk(parsed(self.file)))
@@ -123,15 +130,17 @@ def operators() -> dict[str, Operator]:
 
 
 def spans_without_behaviour(tree: ast.AST) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the start and end of each annotation and docstring, in which a change does not affect behavior."""
+    """Return the start and end of each annotation, docstring and ``__all__``, in which changes affect no behavior."""
     found: list[ast.AST | None] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             found += [node.returns, *(each.annotation for each in ast.walk(node.args) if isinstance(each, ast.arg))]
         elif isinstance(node, ast.AnnAssign):
             found.append(node.annotation)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            found.append(node)
+        elif isinstance(node, ast.Expr | ast.Assign):
+            is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if is_docstring or ast.unparse(node).startswith("__all__ = "):
+                found.append(node)
     return [
         ((each.lineno, each.col_offset), (each.end_lineno or 0, each.end_col_offset or 0))
         for each in found
@@ -155,12 +164,15 @@ def sample(size: int, seed: int) -> list[Mutant]:
     """Draw `size` mutants at different places, without those that are known to be equivalent."""
     files = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
     everything = [mutant for file in files for mutant in mutants_of(file)]
-    random.Random(seed).shuffle(everything)  # noqa: S311
+    # Each mutant's rank depends on itself only, so that a change of one file draws no other mutants of other files.
+    everything.sort(key=lambda each: random.Random(f"{seed} {each.file} {each.operator} {each.occurrence}").random())  # noqa: S311
     known = {(each["file"], each["before"], each["after"]) for each in json.loads(EQUIVALENT.read_text())}
     drawn: dict[tuple[str, tuple[int, int]], Mutant] = {}
     for mutant in everything:
         place = (mutant.file, mutant.place)
-        if len(drawn) < size and place not in drawn and (mutant.file, *mutant.difference()) not in known:
+        if len(drawn) == size:
+            break
+        if place not in drawn and mutant.is_valid() and (mutant.file, *mutant.difference()) not in known:
             drawn[place] = mutant
     print(f"{len(drawn)} of {len(everything):,} mutants, seed {seed}")
     return list(drawn.values())
@@ -169,30 +181,33 @@ def sample(size: int, seed: int) -> list[Mutant]:
 class Tests:
     """The unit tests, with the lines that each executes and the processor seconds that it uses."""
 
-    def __init__(self, copy: Path) -> None:
-        """Run all tests of a copy of the project once, without a mutant."""
-        file = copy / "tests_of_lines.json"
-        if fails(copy, "record", str(file), *(f"tests/unit/{name}" for name in FOLDERS)):
+    def __init__(self, copy: "Copy") -> None:
+        """Run all tests once, without a mutant."""
+        file = copy.folder / "tests_of_lines.json"
+        if copy.run("record", file):
             sys.exit("The unit tests fail without any mutant; fix them first.")
         known = json.loads(file.read_text(encoding="utf-8"))
         self._seconds: dict[str, float] = known["seconds"]
         self._lines: dict[str, dict[str, list[str]]] = known["lines"]
 
-    def of(self, mutant: Mutant) -> list[str]:
-        """Return the node IDs of the tests that can notice a mutant, in the order to run them."""
-        near = str(Path("tests/unit", mutant.file).parent)
-        executing = {""}
-        if mutant.in_function():
-            lines = self._lines.get(mutant.file, {})
-            executing = {test for line in mutant.statement() for test in lines.get(str(line), [])}
-        return self._ordered(set(self._seconds) if "" in executing else executing, near)
+    def executing(self, mutant: Mutant) -> set[str]:
+        """Return the node IDs of the tests that execute a mutant; "" stands for import and other processes."""
+        if not mutant.in_function():
+            return {""}
+        lines = self._lines.get(mutant.file, {})
+        return {test for line in mutant.statement() for test in lines.get(str(line), [])}
 
-    def _ordered(self, tests: Set[str], near: str) -> list[str]:
+    def ordered(self, tests: Set[str], mutant: Mutant) -> list[str]:
         """Sort by file, so that its fixtures are built once; quick files and near ones are first."""
+        near = str(Path("tests/unit", mutant.file).parent)
         total = defaultdict[str, float](float)
         for test in tests:
             total[file_of(test)] += self._seconds[test] * (1 if test.startswith(near) else 10)
         return sorted(tests, key=lambda test: (total[file_of(test)], file_of(test), self._seconds[test]))
+
+    def all(self, mutant: Mutant) -> list[str]:
+        """Return all tests in the order to run them."""
+        return self.ordered(self._seconds.keys(), mutant)
 
 
 def file_of(test: str) -> str:
@@ -200,41 +215,77 @@ def file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
-class Copies:
-    """Copies of the project, each of which tests one mutant at a time."""
+class Copy:
+    """A copy of the project, which tests one mutant at a time."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._free: SimpleQueue[Path] = SimpleQueue()
-        for number in range(count):
-            self._free.put(copy_project(folder / str(number)))
-        self._tests = Tests(folder / "0")
+    def __init__(self, folder: Path) -> None:
+        """Copy the files that git knows, and link what is installed beside them."""
+        self.folder = folder
+        self._server: subprocess.Popen[str] | None = None
+        tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, tracked.decode().split("\0")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+        for name in (".venv", "node_modules", "jobs/vendor"):
+            (folder / name).symlink_to((ROOT / name).resolve())
 
-    def notices(self, mutant: Mutant) -> bool:
-        """Return whether the unit tests fail with this mutant."""
-        tests = self._tests.of(mutant)
-        if not tests:
-            return False
-        copy = self._free.get()
-        target, order = copy / mutant.file, copy / "order_of_tests.json"
+    def notices(self, mutant: Mutant, tests: Tests) -> bool:
+        """Return whether the unit tests fail with a mutant."""
+        executing = tests.executing(mutant)
+        if "" not in executing:
+            code = self._code_in_server(mutant, tests.ordered(executing, mutant)) if executing else 0
+            if code not in BROKEN:
+                return code != 0
+        target, order = self.folder / mutant.file, self.folder / "order_of_tests.json"
         original = target.read_text(encoding="utf-8")
         try:
-            order.write_text(json.dumps(tests), encoding="utf-8")
+            order.write_text(json.dumps(tests.all(mutant)), encoding="utf-8")
             write_module(target, mutant.mutated() or original)
-            return fails(copy, "run", str(order))
+            return self.run("run", order)
         finally:
             write_module(target, original)
-            self._free.put(copy)
 
+    def _code_in_server(self, mutant: Mutant, tests: list[str]) -> int:
+        self._server = self._server or subprocess.Popen(
+            self._command("serve", self.folder / "files_of_tests"),
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._server.stdin is not None  # noqa: S101 - for mypy
+        assert self._server.stdout is not None  # noqa: S101
+        request = {"file": str(self.folder / mutant.file), "text": mutant.mutated(), "tests": tests}
+        print(json.dumps(request), file=self._server.stdin, flush=True)
+        return int(self._server.stdout.readline())
 
-def copy_project(copy: Path) -> Path:
-    """Copy the files that git knows, with links to what is installed beside them; return the copy's path."""
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in filter(None, tracked.decode().split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy / name)
-    for name in (".venv", "node_modules", "jobs/vendor"):
-        (copy / name).symlink_to((ROOT / name).resolve())
-    return copy
+    def run(self, command: str, file: Path) -> bool:
+        """Run all tests, and return whether one failed or the time limit was exceeded."""
+        try:
+            done = subprocess.run(
+                self._command(command, file),
+                cwd=self.folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return True
+        if done.returncode in BROKEN:
+            raise RuntimeError(f"pytest did not run the tests: {done.stdout}{done.stderr}")
+        return done.returncode != 0
+
+    def _command(self, command: str, path: Path) -> list[str]:
+        return [str(PYTHON), "-m", "tools.tests_of_lines", command, str(path), *TESTS]
+
+    def close(self) -> None:
+        """End the server."""
+        if self._server:
+            self._server.communicate()
 
 
 def write_module(file: Path, text: str) -> None:
@@ -244,25 +295,39 @@ def write_module(file: Path, text: str) -> None:
         bytecode.unlink()
 
 
-def fails(copy: Path, *arguments: str) -> bool:
-    """Run tests of a copy of the project, and return whether one failed or the time limit was exceeded."""
-    command = [str(PYTHON), "-m", "tools.tests_of_lines", *arguments]
-    variables = {**os.environ, "CENSUS_CSV": str(census())}
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode in BROKEN:
-        raise RuntimeError(f"pytest did not run the tests in {copy}: {done.stdout}{done.stderr}")
-    return done.returncode != 0
+def environment() -> dict[str, str]:
+    """Return the environment variables of the tests."""
+    return {**os.environ, "CENSUS_CSV": str(census())}
 
 
 def census() -> Path:
     """Return the path of the recorded run's file; tests that need it are skipped if it does not exist."""
     beside = ROOT.parent / "shared" / "data" / "Census_Data_for_SageMaker.csv"
     return Path(os.environ.get("CENSUS_CSV", beside))
+
+
+class Copies:
+    """Several copies, each of which tests one mutant at a time."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._copies = [Copy(folder / str(number)) for number in range(count)]
+        self._free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in self._copies:
+            self._free.put(copy)
+        self.tests = Tests(self._copies[0])
+
+    def notice(self, mutant: Mutant) -> bool:
+        """Test a mutant in a free copy."""
+        copy = self._free.get()
+        try:
+            return copy.notices(mutant, self.tests)
+        finally:
+            self._free.put(copy)
+
+    def close(self) -> None:
+        """End the processes of all copies."""
+        for copy in self._copies:
+            copy.close()
 
 
 def main() -> None:
@@ -274,9 +339,12 @@ def main() -> None:
     given = parser.parse_args()
     drawn = sample(given.sample, given.seed)
     noticed, drawn_in = Counter[str](), Counter(mutant.file.split("/")[0] for mutant in drawn)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.processes) as pool:
-        copies = Copies(Path(folder), given.processes)
-        for mutant, found in zip(drawn, pool.map(copies.notices, drawn), strict=True):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Copies(Path(folder), given.processes)) as copies,
+        ThreadPoolExecutor(given.processes) as pool,
+    ):
+        for mutant, found in zip(drawn, pool.map(copies.notice, drawn), strict=True):
             if found:
                 noticed[mutant.file.split("/")[0]] += 1
             else:

@@ -1,9 +1,12 @@
 """Run the unit tests for ``tools.mutants``: once for what they execute, then for each mutant those that can notice it.
 
 ``python -m tools.tests_of_lines record FILE TESTS…`` runs tests and writes what each executes to FILE.
-``python -m tools.tests_of_lines run FILE`` runs the tests whose node IDs FILE lists, in this order, until one fails.
+``python -m tools.tests_of_lines run FILE TESTS…`` runs tests until one fails, in the order of the node IDs in FILE.
+``python -m tools.tests_of_lines serve FOLDER TESTS…`` runs some of the tests for each of many mutants of functions, and
+keeps their files in FOLDER.
 """
 
+import gc
 import json
 import os
 import signal
@@ -12,8 +15,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from types import CodeType, FunctionType
+from typing import Any, TextIO
 
 import coverage
 import pytest
@@ -63,23 +68,70 @@ class Recorder:
 
 
 class InOrder:
-    """Runs given tests in their order, and ends the process, which counts as a failed test, if one does not end."""
+    """Runs all tests, those whose node IDs are given first. A mutant may have changed the node IDs of others."""
 
-    def __init__(self, tests: list[str]) -> None:
-        self._places = {test: place for place, test in enumerate(tests)}
+    def __init__(self, first: list[str]) -> None:
+        self._first = first
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Select and sort the tests."""
-        selected = [item for item in items if item.nodeid in self._places]
-        items[:] = sorted(selected, key=lambda item: self._places[item.nodeid])
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run them until one fails, if all modules can be imported."""
+        if not session.testsfailed:
+            run_until_failure(session, [*self._first, *(item.nodeid for item in session.items)])
+        return True
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Iterator[None]:
-        """Limit the processor time of a test."""
+
+class Server:
+    """Imports all tests once, and runs some of them for each mutant in a fork of the process.
+
+    A mutant is put into the functions that have been imported, so only code in functions can be changed.
+    """
+
+    def __init__(self, requests: TextIO, responses: TextIO) -> None:
+        self._requests, self._responses = requests, responses
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Respond to each request, a line of JSON, with a line that has the exit code of the fork."""
+        for line in self._requests:
+            if not (process := os.fork()):
+                request = json.loads(line)
+                replace_functions(request["file"], request["text"])
+                run_until_failure(session, request["tests"])
+                os._exit(session.testsfailed)
+            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            print(code, file=self._responses, flush=True)
+        return True
+
+
+def run_until_failure(session: pytest.Session, tests: list[str]) -> None:
+    """Run collected tests until one fails, and end the process, which counts as a failure, if one does not end."""
+    collected = {item.nodeid: item for item in session.items}
+    items = [collected.pop(test) for test in tests if test in collected]
+    for item, following in zip_longest(items, items[1:]):
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
-        yield
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         signal.setitimer(signal.ITIMER_PROF, 0)
+        if session.testsfailed:
+            break
+
+
+def replace_functions(file: str, text: str) -> None:
+    """Give all functions that were imported from a file the code that they have in another text of the file."""
+    imported = codes_in(compile(Path(file).read_text(encoding="utf-8"), file, "exec"))
+    codes = zip(imported, codes_in(compile(text, file, "exec")), strict=True)
+    by_place = {(before.co_qualname, before.co_firstlineno): after for before, after in codes}
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename == file:
+            each.__code__ = by_place[each.__code__.co_qualname, each.__code__.co_firstlineno]
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of all functions in a module's, class's or function's code."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from codes_in(each)
 
 
 def record(file: Path, tests: list[str]) -> int:
@@ -103,19 +155,31 @@ def record(file: Path, tests: list[str]) -> int:
     return failed
 
 
-def run(file: Path) -> int:
-    """Run tests until one fails."""
-    tests = json.loads(file.read_text(encoding="utf-8"))
-    files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    return pytest.main(["-x", *OPTIONS, *files], plugins=[InOrder(tests)])
+def run(file: Path, tests: list[str]) -> int:
+    """Run tests in a new process, which imports everything with the mutant."""
+    return pytest.main(["-x", *OPTIONS, *tests], plugins=[InOrder(json.loads(file.read_text(encoding="utf-8")))])
+
+
+def serve(folder: Path, tests: list[str]) -> int:
+    """Read requests from the standard input and write responses to the standard output, until the input ends."""
+    requests, responses = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    return pytest.main([*OPTIONS, f"--basetemp={folder}", *tests], plugins=[Server(requests, responses)])
 
 
 def main() -> None:
     """Let Hypothesis try the same examples for each mutant, and stop at the first that fails."""
-    command, file, *tests = sys.argv[1:]
+    command, path, *tests = sys.argv[1:]
     settings.register_profile("mutants", derandomize=True, phases=[Phase.explicit, Phase.generate])
     settings.load_profile("mutants")
-    sys.exit(record(Path(file), tests) if command == "record" else run(Path(file)))
+    match command:
+        case "record":
+            sys.exit(record(Path(path), tests))
+        case "run":
+            sys.exit(run(Path(path), tests))
+        case "serve":
+            sys.exit(serve(Path(path), tests))
 
 
 if __name__ == "__main__":
