@@ -1,7 +1,7 @@
 """Measure everything, and write the table of docs/performance.md: ``make bench``.
 
-Each part runs in a process of its own, so that memory and imports of others do not affect it, and on one thread. Most
-parts run twice: a figure is the mean of both, and its noise is the difference between them. A figure that is worse than
+Each part runs in a process of its own, so that memory and imports of others do not affect it, and on one thread. It
+runs twice: a figure is the mean of both, and its noise is the difference between them. A figure that is worse than
 the last one of the same machine by more than the noise of both is reported. ``bench/last.json`` keeps the last results.
 """
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,26 +27,21 @@ CONFORMANCE_PYTHON = str(ROOT / ".venv-conformance" / "bin" / "python")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-class Part(NamedTuple):
-    """How a part is measured; those that take minutes run once."""
-
-    times: int = 2
-    python: str = sys.executable
-
-
-PARTS = {
-    "formats": Part(times=1, python=CONFORMANCE_PYTHON),
-    "readers": Part(times=1),
-    "prepare": Part(times=1),
-    "algorithms": Part(),
-    "certainty": Part(),
-    "whole_run": Part(),
-    "functions": Part(times=1),
-    "forks": Part(),
-    "help": Part(),
-    "timeline": Part(times=1),
-    "first_contact": Part(times=1),
-}
+TIMES = 2
+PARTS = (
+    "formats",
+    "readers",
+    "prepare",
+    "algorithms",
+    "certainty",
+    "whole_run",
+    "large",
+    "functions",
+    "forks",
+    "help",
+    "timeline",
+    "first_contact",
+)
 
 Row = dict[str, Any]
 
@@ -58,7 +53,7 @@ def main(
 
     The exit code is 1 if a part could not be measured.
     """
-    unknown = set(names or ()) - PARTS.keys()
+    unknown = set(names or ()) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
     console = Console() if sys.stdout.isatty() else Console(width=200)
@@ -68,7 +63,7 @@ def main(
     failed: list[str] = []
     for name in names or PARTS:
         try:
-            runs = [_measure(name, console) for _ in range(PARTS[name].times)]
+            runs = [_measure(name, console) for _ in range(TIMES)]
         except (subprocess.CalledProcessError, FileNotFoundError) as error:
             console.print(f"{name} could not be measured: {error}", style="red")
             failed.append(name)
@@ -105,7 +100,9 @@ def _commit() -> str:
 
 def _measure(name: str, console: Console) -> list[Row]:
     console.print(f"measuring {name} …", style="dim")
-    command = [PARTS[name].python, "-m", f"bench.{name}"]
+    # The formats are compared with MXNet and the SageMaker SDK.
+    python = CONFORMANCE_PYTHON if name == "formats" else sys.executable
+    command = [python, "-m", f"bench.{name}"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | ONE_THREAD)
     rows: list[Row] = json.loads(done.stdout)
     return rows

@@ -9,8 +9,6 @@ Row = dict[str, Any]
 
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 HEADINGS = ("what", "rows", "seconds", "peak MB", "compared with", "its seconds", "its peak MB", "ratio", "noise")
-UNKNOWN_NOISE = 0.1
-"""Assumed for figures that are measured once."""
 
 _FIGURES = ("seconds", "reference_seconds", "ratio", "mb_per_s", "peak_rss_mb", "reference_peak_rss_mb")
 
@@ -23,8 +21,7 @@ def merged(runs: Sequence[Sequence[Row]], *, part: str) -> list[Row]:
         same = [rows[first["name"]] for rows in by_name if first["name"] in rows]
         row = first | {name: mean(each[name] for each in same) for name in _FIGURES if first.get(name) is not None}
         judged = [_judged(each) for each in same]
-        noise = (max(judged) - min(judged)) / mean(judged) if len(same) > 1 else None
-        found.append(row | {"part": part, "noise": noise})
+        found.append(row | {"part": part, "noise": (max(judged) - min(judged)) / mean(judged)})
     return found
 
 
@@ -34,7 +31,7 @@ def worse(measured: Mapping[str, Row], before: Mapping[str, Row]) -> Iterator[st
         if name not in before:
             continue
         change = _judged(before[name]) / _judged(row) - 1  # how much more time it takes
-        noise = sum(UNKNOWN_NOISE if each.get("noise") is None else each["noise"] for each in (before[name], row))
+        noise = before[name]["noise"] + row["noise"]
         if change > noise:
             yield f"{name}: worse by {change:.0%}, which is more than the noise of {noise:.0%}"
 
@@ -56,7 +53,7 @@ def cells(row: Row) -> list[str]:
         number(row.get("reference_seconds")),
         _whole(row.get("reference_peak_rss_mb")),
         number(row.get("ratio")),
-        "" if row.get("noise") is None else f"{row['noise']:.0%}",
+        f"{row['noise']:.0%}",
     ]
 
 

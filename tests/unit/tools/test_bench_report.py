@@ -23,10 +23,6 @@ def test_without_a_reference_the_noise_is_that_of_the_seconds() -> None:
     assert found["noise"] == 0
 
 
-def test_a_figure_that_is_measured_once_has_no_noise() -> None:
-    assert merged([[row(2.0)]], part="timeline")[0]["noise"] is None
-
-
 @pytest.mark.parametrize(("ratio", "reported"), [(1.0, True), (1.9, False), (3.0, False)])
 def test_only_a_change_beyond_the_noise_of_both_is_reported(ratio: float, reported: bool) -> None:
     sentences = list(worse({"Prepare": row(ratio, noise=0.05)}, {"Prepare": row(2.0, noise=0.05)}))
