@@ -79,18 +79,19 @@ class SageMakerRole(Construct):
             assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
             description="Taken by SageMaker for training and hosting",
         )
-        self._allow_data(storage)
+        self._allow_data(storage, hosts_models=settings.hosts_models)
         self._allow_key(encryption)
         self._allow_logs_and_metrics()
         self._allow_images(images)
         if settings.vpc_subnet_ids:
             self._allow_network_interfaces()
 
-    def _allow_data(self, storage: Storage) -> None:
+    def _allow_data(self, storage: Storage, *, hosts_models: bool) -> None:
         results = storage.results
         because = "Every run has its own folder, named when it starts"
-        read = [results.arn_for_objects(f"{folder}*") for folder in (ANY_RUN.train, ANY_RUN.projected, ANY_RUN.models)]
-        allow(self.role, ["s3:GetObject"], read, because=because)
+        # Only an endpoint reads what training wrote.
+        read = (ANY_RUN.train, ANY_RUN.projected, *([ANY_RUN.models] if hosts_models else []))
+        allow(self.role, ["s3:GetObject"], [results.arn_for_objects(f"{each}*") for each in read], because=because)
         allow(self.role, ["s3:PutObject"], [results.arn_for_objects(f"{ANY_RUN.models}*")], because=because)
         # Without a condition on s3:prefix, because CreateTrainingJob also checks the bucket by a request without one.
         # The sample policy of the developer guide grants it in the same way.

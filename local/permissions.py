@@ -24,12 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as own:
         if not arguments:
             _run_sample(Path(own))
-        report = compare(*read(Path(each) for each in arguments or [own]), _reasons())
+        report = compare(*read(Path(each) for each in arguments or [own]), reasons())
     print(render(report))
     return 1 if report.unused or report.refused else 0
 
 
-def _reasons() -> dict[str, dict[str, str]]:
+def reasons() -> dict[str, dict[str, str]]:
     """Return why the stack grants permissions that the embedded AWS does not use, as the stack documents it.
 
     It runs in a process of its own because ``local`` does not import ``infra``.
@@ -37,8 +37,8 @@ def _reasons() -> dict[str, dict[str, str]]:
     done = subprocess.run(
         [sys.executable, "-m", "infra.not_rehearsed"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    reasons: dict[str, dict[str, str]] = json.loads(done.stdout)
-    return reasons
+    found: dict[str, dict[str, str]] = json.loads(done.stdout)
+    return found
 
 
 def _run_sample(into: Path) -> None:
