@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
+from jsonata.timebox import Timebox
 from ministack.core.responses import _service_model
 from ministack.services import stepfunctions as sfn
 
@@ -16,6 +18,15 @@ def apply() -> None:
     fail_on_paths_that_lead_nowhere()
     leave_runtime_errors_uncaught()
     name_errors_as_the_java_sdk_does()
+    limit_expressions_by_processor_time()
+
+
+def limit_expressions_by_processor_time() -> None:
+    """Count processor time toward the second that an expression may take.
+
+    In elapsed time, an expression that waited for a processor on a busy machine would fail its execution.
+    """
+    Timebox.current_milli_time = staticmethod(lambda: round(time.thread_time() * 1000))
 
 
 def fail_on_paths_that_lead_nowhere() -> None:
