@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OUTPUTS: Final = "outputs.json"
 """Where the directory of an embedded AWS keeps the outputs of the stack."""
 
+# Larger files are sent in parts: S3 accepts at most 5 GB at once, and the embedded AWS keeps a request in memory.
+_LARGE_BYTES = 32 * 2**20
+
 
 @dataclass(frozen=True)
 class Deployed:
@@ -58,11 +61,15 @@ class Deployed:
 
         With the mode ``apply``, the run labels its rows by the model of the previous run.
         """
-        key = layout.INCOMING_PREFIX + csv.name
+        key, s3 = layout.INCOMING_PREFIX + csv.name, self.client("s3")
         metadata = {"mode": mode} if mode != "train" else {}
-        with csv.open("rb") as body:
-            put = self.client("s3").put_object(Bucket=self.incoming_bucket, Key=key, Body=body, Metadata=metadata)
-        return layout.run_id(self.incoming_bucket, key, put.get("VersionId") or put["ETag"].strip('"'))
+        if csv.stat().st_size < _LARGE_BYTES:
+            with csv.open("rb") as body:
+                stored = s3.put_object(Bucket=self.incoming_bucket, Key=key, Body=body, Metadata=metadata)
+        else:
+            s3.upload_file(str(csv), self.incoming_bucket, key, ExtraArgs={"Metadata": metadata})
+            stored = s3.head_object(Bucket=self.incoming_bucket, Key=key)
+        return layout.run_id(self.incoming_bucket, key, stored.get("VersionId") or stored["ETag"].strip('"'))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the executions, the latest first."""
