@@ -32,9 +32,9 @@ def measure() -> list[Row]:
         csv = Path(directory, "census.csv")
         sample.write(csv, rows=ROWS)
         command = [sys.executable, "-m", "local", "run", str(csv), "--out", f"{directory}/out", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
-            with Memory(process.pid) as memory:
-                answer, _ = process.communicate()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
+        with Memory(process.pid) as memory:
+            answer, _ = process.communicate()
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} failed: {answer}")
     seconds = json.loads(answer)["seconds"]["execution"]

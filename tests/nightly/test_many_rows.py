@@ -1,4 +1,4 @@
-"""Memory does not grow with the rows, because the objects of the embedded AWS are on disk and rows are read in blocks."""
+"""A run of millions of rows: objects of the embedded AWS are on disk, and rows are read in blocks."""
 
 import pytest
 
