@@ -2,8 +2,8 @@
 
 Both versions run the same number of rows with the same packages and one after the other, this version twice: with
 almost no bootstrap refits, so that its other steps can be compared, and as it is. Every process is limited to 16 GiB of
-address space. The table has the execution's seconds and, for each function and for the largest process of the
-whole run, the peak memory.
+address space. The table has the execution's seconds, for each function and for the largest process of the
+whole run the peak memory, and the seconds that all calls of Label, Publish and Project took together.
 """
 
 import json
@@ -32,7 +32,8 @@ _ADDRESS_SPACE = 16 * 2**30
 _NOT_COPIED = shutil.ignore_patterns(
     ".*", "__pycache__", "build", "dist", "cdk.out", "node_modules", "vendor", "results", "out"
 )
-# Runs in the folder of a version and uses only what both versions have.
+_OF_ALL_ROWS = ("label", "publish", "project")  # functions whose time grows with the rows, besides Prepare
+# Runs in the folder of a version and uses only what both versions have, such as private names of bench.functions.
 _PROBE = """
 import json, sys, threading, time
 import psutil
@@ -61,7 +62,8 @@ finally:
 print(json.dumps({
     "seconds": run.seconds,
     "largest_mb": peak / 1e6,
-    "functions": {name.split(".")[1]: {"mb": row["peak_rss_mb"], "seconds": row["seconds"]}
+    "functions": {name.split(".")[1]: {"mb": row["peak_rss_mb"], "longest": row["seconds"],
+                                       "all": sum(each.seconds for each in reports[name])}
                   for name, row in rows.items()},
 }))
 """
@@ -124,9 +126,9 @@ def _table(revision: str, rows: int, before: dict[str, Any], without: dict[str, 
 
     def line(name: str, values: list[float | None]) -> None:
         first = values[0]
-        cells = [f"{first:,.0f}" if first is not None else ""]
+        cells = [f"{first:,.1f}" if first is not None else ""]
         for value in values[1:]:
-            cells.append(f"{value:,.0f}" if value is not None else "")
+            cells.append(f"{value:,.1f}" if value is not None else "")
             cells.append(f"{value / first:.2f}" if value is not None and first else "")
         table.add_row(name, *cells)
 
@@ -136,7 +138,9 @@ def _table(revision: str, rows: int, before: dict[str, Any], without: dict[str, 
     for name in sorted(set().union(*(each["functions"] for each in versions))):
         found = [each["functions"].get(name) for each in versions]
         line(f"{name}, MB", [each["mb"] if each else None for each in found])
-        line(f"{name}, longest call, seconds", [each["seconds"] if each else None for each in found])
+        line(f"{name}, longest call, seconds", [each["longest"] if each else None for each in found])
+    sums = [sum(each["functions"][name]["all"] for name in _OF_ALL_ROWS) for each in versions]
+    line(f"all calls of {', '.join(_OF_ALL_ROWS)}, seconds", sums)
     return table
 
 
