@@ -1,11 +1,12 @@
 """Names: of runs, of their files, of their SageMaker resources."""
 
 import re
+from fnmatch import fnmatchcase
 from itertools import product
 
 import pytest
 
-from contract.layout import RunLayout, run_id
+from contract.layout import ANY_RUN, ANY_SERIES, RunLayout, SeriesLayout, run_id
 from contract.names import resource_name
 
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -48,6 +49,12 @@ def test_every_key_gives_names_that_sagemaker_and_step_functions_take(key: str) 
 def test_a_rerun_suffix_that_would_break_a_name_is_refused_with_the_remedy(suffix: str) -> None:
     with pytest.raises(ValueError, match="expected 1 to 6 of a-z and 0-9"):
         run_id("b", "incoming/x.csv", "v", suffix)
+
+
+def test_the_patterns_of_all_runs_and_series_cover_the_keys_of_each() -> None:
+    assert fnmatchcase(RunLayout("r").manifest, ANY_RUN.manifest)
+    assert fnmatchcase(SeriesLayout("counties").history, ANY_SERIES.history)
+    assert fnmatchcase(SeriesLayout("counties").latest, ANY_SERIES.latest)
 
 
 def test_a_runs_files_lie_below_its_own_prefix() -> None:

@@ -161,6 +161,15 @@ def test_a_redrive_launches_a_failed_job_again_under_a_new_name_once(jobs: Jobs,
     assert launched(redrives=1)["name"] == f"{BASE}-2"
 
 
+def test_a_redrive_that_finds_no_capacity_either_ends(jobs: Jobs, launched: Launch) -> None:
+    for number, redrives in enumerate((0, 0, 1, 1), 1):
+        name = launched(redrives)["name"]
+        assert name == (BASE if number == 1 else f"{BASE}-{number}")
+        jobs.end(name, "Failed", "CapacityError")
+    with pytest.raises(Exception, match="no capacity for any of"):
+        launched(redrives=1)
+
+
 def test_a_redrive_tries_all_instance_types_again(jobs: Jobs, launched: Launch) -> None:
     for name in (BASE, f"{BASE}-2"):
         launched()

@@ -252,7 +252,9 @@ class TestApply:
         manifest, segments = (trained.read(key) for key in (trained.files.manifest, trained.files.segments))
         assert (manifest["applied_run_id"], manifest["training_jobs"], manifest["endpoints"]) == ("one", [], [])
         assert segments["segments"] == before["segments"]
-        assert trained.read(trained.files.changes)["verdict"].startswith("Nothing changed")
+        changes = trained.read(trained.files.changes)
+        assert changes["verdict"].startswith("Nothing changed")
+        assert {segment["distance"] for segment in changes["segments"]} == {0.0}
         entries = trained.read(COUNTIES.history)["runs"]
         assert entries[1]["models"] == entries[0]["models"]
 

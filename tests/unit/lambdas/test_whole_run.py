@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contract.layout import LATEST, RunLayout
-from contract.names import ARTIFACT_TAG, Stage
+from contract.names import ARTIFACT_TAG, METRICS, METRICS_NAMESPACE, Stage
 from contract.run_settings import VARIABLE
 from embedded_aws.sagemaker.inference import load_model
 from jobs.sagemaker import ndarray, recordio
@@ -316,6 +316,9 @@ class TestPublish:
         assert counted["RowsLabeled"] == ROWS
         assert counted["RowsDropped"] == 0
         assert counted["BillableTrainingSeconds"] == 60
+        assert counted["RunSeconds"] > 0
+        assert counted.keys() <= set(METRICS)
+        assert METRICS_NAMESPACE == "CensusSegmentation"  # alarms and dashboards of others use it
 
     def test_an_event_that_eventbridge_does_not_take_fails_the_run(self, published: Stages, aws: FakeAws) -> None:
         aws.refusals["PutEvents", ""] = ("ThrottlingException", "slow down")

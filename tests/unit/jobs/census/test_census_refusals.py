@@ -222,6 +222,19 @@ def test_fewer_rows_than_components_are_refused() -> None:
     assert str(refusal(text)) == "there are 4 complete rows; 9 components need at least 9"
 
 
+def test_too_few_rows_and_too_few_features_are_kinds_of_their_own() -> None:
+    assert refusal(csv_text(), minimum_rows=8).totals == {"too_few_rows": 1}
+    assert refusal(csv_text(), components=5).totals == {"too_few_features": 1}
+
+
+def test_an_encoding_that_changes_from_one_block_to_the_next_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.census.text.BLOCK_BYTES", 100)
+    rows = [f"{number},A,Bibb,1,2,{number}" for number in range(20)]
+    content = csv_text("1,A,Doña Ana,1,2,3", *rows).encode() + "22,A,Doña Ana,1,2,3\n".encode("cp1252")
+    message = f"row 23: the text is neither UTF-8 nor Windows-1252 throughout (byte 0xf1); {AS_UTF8}"
+    assert str(refusal(content)) == message
+
+
 def test_fewer_features_than_components_are_refused() -> None:
     message = "there are 3 columns of numbers that vary (TotalPop, Income, Poverty); 5 components need at least 5"
     assert str(refusal(csv_text(), components=5)) == message

@@ -233,33 +233,37 @@ class TestRefusals:
             (good[:40], 40, "the record is cut off: 0 of 24 bytes"),
             (good[:-1], 72, "the record is cut off: 23 of 24 bytes"),
             (b"\1" + good[1:], 0, "magic number 0xced72301; expected 0xced7230a"),
-            (good[:32] + b"\1" + good[33:], 32, "magic number"),
+            (good[:32] + b"\1" + good[33:], 32, "magic number 0xced72301; expected 0xced7230a"),
             (good + b"\0\0", 96, "the frame's head is cut off: 2 of 8 bytes"),
             (framed(b"\x0a"), 9, "a number is cut off"),
             (framed(b"\x0a\x05"), 8, "field 1 ends 5 bytes past its message"),
-            (framed(b"\x0b"), 8, "wire type 3"),
+            (framed(b"\x0b"), 8, "field 1 has wire type 3, which SageMaker's records do not use"),
             (framed(b"\x02\x00"), 8, "a field has the number 0"),
-            (framed(b"\xff" * 11), 8, "longer than 10 bytes"),
+            (framed(b"\xff" * 11), 8, "a number is longer than 10 bytes"),
             (framed(b""), 0, "record 0 has no feature 'values' of numbers"),
             (record(floats(1), tensor_type=9), 0, "record 0 has no feature 'values' of numbers"),
             (record(message((1, b"\0" * 5))), 8, "5 bytes of values are not a multiple of the size of float32"),
             (record(message((1, b"\x80")), tensor_type=7), 8, "a packed number is cut off"),
-            (record(message((1, b"\xff" * 10 + b"\x01")), tensor_type=7), 8, "longer than 10 bytes"),
+            (record(message((1, b"\xff" * 10 + b"\x01")), tensor_type=7), 8, "a packed number is longer than 10 bytes"),
             (record(message((1, floats(1)), (2, b"\0"))), 8, "a sparse tensor has no shape"),
-            (record(message((1, floats(1)), (2, b"\0\1"), (3, b"\5"))), 8, "of 1 values has 2 keys"),
+            (record(message((1, floats(1)), (2, b"\0\1"), (3, b"\5"))), 8, "a sparse tensor of 1 values has 2 keys"),
             (
                 record(message((1, floats(1)), (2, b"\5"), (3, b"\5"))),
                 8,
-                "key 5 is outside the tensor's shape",
+                "key 5 is outside the tensor's shape, 5",
             ),
-            (record(message((3, b"\xff" * 8 + b"\x01"))), 8, "a tensor has .* values; at most"),
+            (
+                record(message((3, b"\xff" * 8 + b"\x01"))),
+                8,
+                "a tensor has 144115188075855871 values; at most 2147483648 bytes can be read",
+            ),
         ],
     )
     def test_names_offset_and_reason(self, data: bytes, offset: int, reason: str) -> None:
-        with pytest.raises(RecordIOError, match=reason) as caught:
+        with pytest.raises(RecordIOError) as caught:
             decode(data)
         assert caught.value.offset == offset
-        assert f"byte {offset}: " in str(caught.value)
+        assert str(caught.value) == f"byte {offset}: {reason}"
 
     def test_padding_must_be_zero(self) -> None:
         data = bytearray(encode_labels({"closest_cluster": np.ones(2, np.float32)}))
