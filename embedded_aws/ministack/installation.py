@@ -26,6 +26,7 @@ from embedded_aws.ministack import (
     roles,
     sagemaker,
     sagemaker_tasks,
+    service_models,
     sessions,
     signatures,
     states_language,
@@ -62,6 +63,7 @@ def install(
     """
     if record is not None:
         decisions.record(record)
+    service_models.apply()
     signatures.apply()
     sessions.apply()
     customer_keys.apply()
