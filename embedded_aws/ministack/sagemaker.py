@@ -13,6 +13,7 @@ from ministack.core import iam_actions, responses, router
 from ministack.services import stepfunctions, tagging
 
 from embedded_aws.ministack import authorization, connections, customer_keys, networks
+from embedded_aws.ministack.service_models import service_model
 from embedded_aws.sagemaker.containers import ContainerHost
 from embedded_aws.sagemaker.control_route import PREFIX, ControlRoute
 from embedded_aws.sagemaker.errors import Response, access_denied
@@ -34,8 +35,8 @@ class MinistackPlatform:
 
     def operation_model(self, operation: str) -> Any:
         """See ``Platform.operation_model``."""
-        # ministack loads this model for its response headers. A second copy would use tens of megabytes.
-        return responses._service_model(_SERVICE).operation_model(operation)
+        # A second copy of this model would use tens of megabytes.
+        return service_model(_SERVICE).operation_model(operation)  # type: ignore[union-attr]
 
     def require(self, caller: str, action: str, resource_arn: str, context: dict[str, Any] | None = None) -> None:
         """See ``Platform.require``."""
@@ -168,5 +169,5 @@ def _register_control_route(route: ControlRoute) -> None:
 
 def _warm_up() -> None:
     """Load SageMaker's large service model before the first request needs it."""
-    responses._service_model(_SERVICE)
+    service_model(_SERVICE)
     iam_actions._tag_operations(_SERVICE)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jsonata.timebox import Timebox
-from ministack.core.responses import _service_model
 from ministack.services import stepfunctions as sfn
+
+from embedded_aws.ministack.service_models import service_model
 
 
 def apply() -> None:
@@ -86,7 +87,7 @@ def name_errors_as_the_java_sdk_does() -> None:
 
     def prefix_sdk_error(service: str, code: str) -> str:
         prefix = sfn._AWS_SDK_ERROR_PREFIX.get(service)
-        model = _service_model(sfn._AWS_SDK_SERVICE_MAP.get(service, {}).get("service_key", service))
+        model = service_model(sfn._AWS_SDK_SERVICE_MAP.get(service, {}).get("service_key", service))
         if prefix is None or model is None or code.startswith("States."):
             return original(service, code)
         code = re.split(r"[#.]", code)[-1]

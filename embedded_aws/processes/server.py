@@ -42,6 +42,7 @@ PRELOADED = (
     "http.client",
     "smart_open",
     "numpy",
+    "numpy.random",
     "altair",
 )
 SERVICES = ("s3", "sagemaker", "sagemaker-runtime", "stepfunctions", "sns", "events")
@@ -117,15 +118,27 @@ def _look_like_lambda() -> None:
 
 
 def _share_service_models() -> None:
-    """Parse botocore's models of the services that functions use once, for all environments."""
-    from botocore import loaders, session  # noqa: PLC0415
+    """Find and parse botocore's models of the services that functions use once, for all environments."""
+    import boto3  # noqa: PLC0415
+    from botocore import loaders  # noqa: PLC0415
 
     parse = functools.cache(loaders.JSONFileLoader().load_file)
     loaders.JSONFileLoader.load_file = lambda _, path: parse(path)  # type: ignore[method-assign,assignment]
+    find = loaders.Loader.list_available_services
+    found: dict[tuple[str, ...], list[str]] = {}
+
+    def list_available_services(loader: loaders.Loader, type_name: str) -> list[str]:
+        """Look into a thousand directories only once for each kind of model."""
+        key = (type_name, *loader.search_paths)
+        if key not in found:
+            found[key] = find(loader, type_name)
+        return found[key]
+
+    loaders.Loader.list_available_services = list_available_services  # type: ignore[method-assign,assignment]
     for service in SERVICES:
-        session.Session().create_client(
-            service,
-            "us-east-1",
+        boto3.Session().client(
+            service,  # type: ignore[call-overload]
+            region_name="us-east-1",
             endpoint_url="https://localhost",
             aws_access_key_id="-",
             aws_secret_access_key="-",  # noqa: S106 - it signs nothing

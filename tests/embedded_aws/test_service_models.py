@@ -12,7 +12,7 @@ SERVICES = ["s3", "lambda", "sqs", "events", "logs", "iam", "kms", "sagemaker", 
 
 @pytest.mark.parametrize("service", [*SERVICES, "a-service-that-does-not-exist"])
 def test_operations_and_their_members_are_those_that_ministack_would_read(service: str) -> None:
-    own, ours = iam_actions._load_botocore_model(service), service_models._model(service)
+    own, ours = iam_actions._load_botocore_model(service), service_models.description(service)
     assert ours.get("operations") == own.get("operations")
     assert _members(ours) == _members(own)
 
