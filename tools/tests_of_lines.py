@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -25,6 +26,8 @@ import pytest
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[1]
+CODE = ("jobs", "contract", "lambdas")
+CACHE = type(cache(len))
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
 # With some mutants a test does not end. No test needs nearly this time without a mutant.
 PROCESSOR_SECONDS = 30
@@ -34,7 +37,8 @@ class Recorder:
     """Separates what coverage records by test, and measures the processor seconds of each test with its fixtures.
 
     What runs between the tests, on import or in another process is recorded without a name. A fixture that several
-    tests share is recorded once, under its own name.
+    tests share is recorded once, under its own name. Each test starts with empty caches, so that it executes what it
+    would otherwise find in them.
     """
 
     def __init__(self, recorded: coverage.Coverage) -> None:
@@ -42,14 +46,22 @@ class Recorder:
         self._test = ""
         self.seconds: dict[str, float] = {}
         self._users = defaultdict[str, list[str]](list)
+        self._caches: list[Any] = []
 
     def tests(self, contexts: list[str]) -> list[str]:
         """Return the tests that executed a line themselves or through a fixture."""
         return sorted({test for context in contexts for test in self._users.get(context, [context])})
 
+    def pytest_collection_finish(self) -> None:
+        """Find the caches of the code under test."""
+        caches = (each for each in gc.get_objects() if isinstance(each, CACHE))
+        self._caches = [each for each in caches if str(each.__module__).partition(".")[0] in CODE]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Function) -> Iterator[None]:
         """Record under the test's node ID."""
+        for each in self._caches:
+            each.cache_clear()
         for fixture in item.fixturenames:
             self._users[fixture].append(item.nodeid)
         self._test = item.nodeid

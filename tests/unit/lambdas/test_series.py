@@ -337,6 +337,19 @@ class TestRunsThatEndTogether:
         assert [run["run_id"] for run in series.read(COUNTIES.history)["runs"]] == ["one", "two", "three"]
         assert series.read(COUNTIES.latest)["run_id"] == "three"
 
+    def test_the_history_is_written_before_publish_only_to_reserve_numbers_of_new_segments(
+        self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
+    ) -> None:
+        def written_until_labeled(run: str, body: bytes | None = None) -> int:
+            aws.calls.clear()
+            Stages(aws, invoke, run_id=run, key=f"incoming/counties/{run}.csv").until_labeled(body)
+            return sum(put["Key"] == COUNTIES.history for put in aws.called("PutObject"))
+
+        assert written_until_labeled("one") == 0
+        series.run("one", "incoming/counties/one.csv")
+        assert written_until_labeled("two") == 0
+        assert written_until_labeled("three", small_census(ROWS).replace(b"Measure", b"Figure")) == 1
+
     def test_new_segments_of_both_have_numbers_of_their_own(
         self, series: SeriesOfRuns, aws: FakeAws, invoke: Invoke
     ) -> None:

@@ -40,6 +40,8 @@ WORDS = {
 # A part of https://d3js.org/d3-format#locale_format
 FORMAT = re.compile(r"\+?,?(\.\d+)?~?[%fgs]?")
 
+OPACITIES = ("opacity", "fillOpacity", "strokeOpacity", "symbolOpacity")
+
 Charts = dict[str, dict[str, Any]]
 
 
@@ -88,6 +90,11 @@ def test_every_number_has_a_format_that_d3_knows(charts: Charts) -> None:
     formats = {form for chart in charts.values() for form in values_of(chart, "format")}
     assert len(formats) > 5
     assert {form for form in formats if not FORMAT.fullmatch(form)} == set()
+
+
+def test_nothing_is_drawn_invisibly(charts: Charts) -> None:
+    opacities = {part.get(key) for chart in charts.values() for part in parts_of(chart) for key in OPACITIES}
+    assert 0 not in opacities
 
 
 def test_every_chart_but_the_maps_is_as_wide_as_the_page(charts: Charts) -> None:

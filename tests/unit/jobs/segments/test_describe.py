@@ -173,6 +173,18 @@ class TestTheRealFile:
             "c_1: White + / Hispanic, Child poverty, Poverty, Unemployment, Black \u2212"
         )
 
+    def test_a_component_is_not_named_by_features_of_little_weight(self, real: Run) -> None:
+        labels = {each["feature"]: each["label"] for each in real.document["feature_summaries"]}
+        left_out = 0
+        for component in real.document["pca"]["makeup"]:
+            named = re.sub(r"^c_\d+: | [+\u2212]", "", component["name"]).replace(" / ", ", ").split(", ")
+            weights = {labels[feature]: abs(weight) for feature, weight in component["weights"].items()}
+            heaviest = sorted(weights, key=lambda label: -weights[label])[: len(named)]
+            assert set(named) == set(heaviest)
+            assert min(weights[label] for label in named) >= 0.3 * max(weights.values())
+            left_out += len(named) < 6
+        assert left_out
+
     def test_segments_json_follows_the_contract(self, real: Run) -> None:
         document = json.loads(to_json(real))
         assert document["rows"] == {"read": 3220, "dropped": 2, "labeled": 3218}
