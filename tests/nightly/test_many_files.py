@@ -68,7 +68,7 @@ def test_of_five_hundred_files_none_is_lost_and_memory_stays_bounded(
     settings = {"inference": "function", "refine_restarts": 2, "stability_refits": 2, "max_concurrent_runs": at_a_time}
     good = small_census()
     bodies = [b"" if at % REFUSED_EVERY == 0 else good for at in range(FILES)]
-    with Cloud.start(tmp_path / "cloud", wait_scale=0.002) as cloud:
+    with Cloud.start(tmp_path / "cloud", wait_scale=0.01) as cloud:
         runs = Runs(cloud, deploy(cloud, synth(tmp_path / "out", {"segmentation": settings})))
         with Memory(cloud.pid) as few:
             ended(runs, [runs.upload(f"few{at}.csv", good) for at in range(at_a_time)])
