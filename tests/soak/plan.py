@@ -95,7 +95,8 @@ class Trial:
 def draw(seed: int, number: int) -> Trial:
     """Draw the trial with a number; the same seed and number always give the same trial."""
     chance = random.Random(f"{seed}:{number}")
-    cases = [case for case in [*matrix(), *KILLS] if not case.during and case.body is None]
+    # Every run trains; those that apply an earlier model call other functions.
+    cases = [case for case in [*matrix(), *KILLS] if not (case.during or case.body is not None or case.applies)]
     drawn = chance.sample([case for case in cases if case.error is None], chance.choice((0, 0, 1, 1, 2, 3)))
     lasting = [chance.choice([case for case in cases if case.error is not None])] if chance.random() < 0.2 else []
     return Trial(
