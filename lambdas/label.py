@@ -37,11 +37,11 @@ class _Labeling:
 def handler(event: LabelEvent, _context: Any) -> Labeled:
     """Write the shard's labeled rows and statistics, and return the number of its rows."""
     files, shard, results = RunLayout(event["run_id"]), event["shard"], Bucket(settings().results_bucket)
-    alignment = Alignment.from_json(results.read_once(files.alignment))
+    alignment = Alignment.from_json(results.read(files.alignment))
     labeling = _label(event, files, results, alignment)
     labels = labeling.rows.labels.astype(np.int64)
     components, distances = labeling.rows.components, labeling.rows.distances
-    stability = Stability.from_bytes(results.read_once(files.stability))
+    stability = Stability.from_bytes(results.read(files.stability))
     certainty = stability.certainty(components, labels, labeling.centroids)
     regions = Regions.read(results.read_range(files.regions, shard["regions_start"], shard["regions_end"]))
     statistics = SegmentStatistics.of_shard(
@@ -75,7 +75,7 @@ def _label(event: LabelEvent, files: RunLayout, results: Bucket, alignment: Alig
     scaling = Scaling.from_json(results.read_once(files.scaler))
     if alignment.previous_numbers is None:
         return _Labeling(scaled, scaling, *_by_own_model(event, files, results), None)
-    previous = SegmentModel.from_bytes(results.read_once(files.previous_model))
+    previous = SegmentModel.from_bytes(results.read(files.previous_model))
     seen = previous.label(previous.rescale(scaled, scaling))
     previous_labels = np.array(alignment.previous_numbers)[seen.labels]
     if not alignment.is_applied:

@@ -42,9 +42,10 @@ class Bucket:
         return body
 
     def read_once(self, key: str) -> bytes:
-        """Return the bytes of an object that its run does not change any more, from memory if they were read before.
+        """Return the bytes of an object from memory if they were read before.
 
-        An execution environment handles many shards of a run, and all of them need the same few small objects.
+        An execution environment handles many shards of a run, and all of them need the same few small objects. This is
+        only for objects that a redriven run would write again with the same content.
         """
         return _read_once(self.name, key)
 

@@ -246,13 +246,16 @@ class TestChooseClusters:
 
 
 class TestLabel:
-    def test_what_the_shards_of_a_run_share_is_read_once(self, stages: Stages, aws: FakeAws) -> None:
+    def test_of_what_the_shards_share_only_what_a_redrive_may_change_is_read_again(
+        self, stages: Stages, aws: FakeAws
+    ) -> None:
         stages.until_labeled()
         (shard,) = stages.shards()
         aws.calls.clear()
         stages.invoke(label.handler, run_id=RUN, shard=shard, endpoint="kmeans", artifacts=stages.refined)
         read = {parameters["Key"] for parameters in aws.called("GetObject")}
-        assert read == {FILES.train_part(shard["part"]), FILES.projected_part(shard["part"]), FILES.regions}
+        own = {FILES.train_part(shard["part"]), FILES.projected_part(shard["part"]), FILES.regions}
+        assert read == own | {FILES.alignment, FILES.stability}
 
     def test_it_returns_the_number_of_labeled_rows(self, stages: Stages) -> None:
         stages.prepare()
