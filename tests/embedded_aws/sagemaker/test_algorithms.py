@@ -120,6 +120,18 @@ def test_pca_equals_a_float64_svd_however_the_rows_come(portions: int, subtract_
     assert (result.mean == 0).all() == (not subtract_mean)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_twins_lloyd_ends_at_the_centers_of_scikit_learns_kmeans(seed: int) -> None:
+    from sklearn.cluster import KMeans
+
+    random = np.random.default_rng(seed)
+    rows, weights = random.random((400, 3)), random.integers(1, 9, 400).astype(float)
+    start = rows[:6]
+    found = lloyd.lloyd(rows, weights, start, max_iter=300, tol=1e-4)
+    expected = KMeans(6, init=start, n_init=1, tol=1e-4).fit(rows, sample_weight=weights)
+    np.testing.assert_allclose(found.centers, expected.cluster_centers_, rtol=1e-9)
+
+
 @pytest.mark.parametrize("mean", [1e3, 1e5])
 def test_a_large_mean_costs_about_as_much_as_rounding_the_rows_to_float32(mean: float) -> None:
     rows = mean + np.random.default_rng(1).random((20_000, 12)) @ np.random.default_rng(2).random((12, 12))
