@@ -5,6 +5,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # As the functions are configured. It stands before the first import of NumPy, which reads it.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -13,6 +14,10 @@ from local.synth import synth
 from tests.cloud import cloud, stack, workshop
 
 __all__ = ["cloud", "stack", "workshop"]
+
+# On a busy machine, elapsed time says nothing about the code.
+settings.register_profile("without elapsed time", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without elapsed time")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ TYPES = [np.float16, np.float32, np.float64, np.bool_, np.uint8, np.int8, np.int
 
 many = settings(
     max_examples=250,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 arrays = st.sampled_from(TYPES).flatmap(

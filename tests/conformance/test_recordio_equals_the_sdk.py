@@ -18,7 +18,7 @@ from jobs.sagemaker import recordio
 TYPES = [np.float32, np.float64, np.int64]
 TENSORS = {"f4": "float32_tensor", "f8": "float64_tensor", "i8": "int32_tensor", "i4": "int32_tensor"}
 
-many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 
 
 def elements(dtype: Any) -> Any:
@@ -111,7 +111,7 @@ def test_a_matrix_without_rows_or_columns_is_the_same_bytes() -> None:
         assert recordio.encode(matrix) == sdk_dense(matrix)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 @example(None)
 def test_sparse_matrices_of_the_sdk_are_read(data: Any) -> None:
@@ -127,7 +127,7 @@ def test_sparse_matrices_of_the_sdk_are_read(data: Any) -> None:
     same(recordio.decode_labels(theirs, "values")["values"], as_read(label))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrices(), st.integers(0, 2**64 - 1))
 def test_messages_with_fields_that_we_do_not_use_are_read(matrix: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -141,7 +141,7 @@ def test_messages_with_fields_that_we_do_not_use_are_read(matrix: Any, seed: int
     same(recordio.decode(buffer.getvalue()), as_read(matrix))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(npst.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 40))))
 def test_answers_of_pca_are_read_by_the_sdk(projection: Any) -> None:
     data = recordio.encode_labels({"projection": projection})

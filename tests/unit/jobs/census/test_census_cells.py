@@ -24,19 +24,19 @@ any_number = st.one_of(short, st.floats(0, allow_infinity=False).map(repr), st.i
 
 
 @given(st.lists(short, min_size=1, max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_short_numbers_are_correctly_rounded(cells: list[str]) -> None:
     assert column(cells).tolist() == [float(cell) for cell in cells]
 
 
 @given(st.lists(any_number, min_size=1, max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_numbers_of_any_length_among_short_ones_are_correctly_rounded(cells: list[str]) -> None:
     assert column(cells).tolist() == [float(cell) for cell in cells]
 
 
 @given(st.lists(short, min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_decimal_comma_reads_as_a_decimal_point(cells: list[str]) -> None:
     commas = [cell.replace(".", ",") for cell in cells]
     assert column(commas, ",").tolist() == [float(cell) for cell in cells]
@@ -49,7 +49,7 @@ def test_a_column_with_equally_many_decimals_is_read_at_once(decimals: int) -> N
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters=';"\n\r'), max_size=12), min_size=1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_no_plain_number_is_none(cells: list[str]) -> None:
     for cell, value in zip(cells, column(cells).tolist(), strict=True):
         plain = cell.strip(" \t")

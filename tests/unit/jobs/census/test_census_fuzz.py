@@ -216,7 +216,7 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
     line_end=st.sampled_from(["\n", "\r\n"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_a_table_written_by_the_csv_module_is_prepared_rightly_or_refused(
     rows: list[list[str]], delimiter: str, quoting: Any, line_end: str, encoding: str
 ) -> None:
@@ -228,6 +228,6 @@ def test_a_table_written_by_the_csv_module_is_prepared_rightly_or_refused(
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_any_bytes_are_refused(data: bytes) -> None:
     assert judge(data) != "prepared"

@@ -60,7 +60,7 @@ def two_values(one: str, other: str) -> str:
     return f"State,County,TotalPop,B\n{rows}"
 
 
-@budget(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@budget(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(text=census_files(), clusters=st.integers(1, 3))
 @example(text=two_values("1e150", "0"), clusters=3)
 @example(text=two_values("5e-324", "0"), clusters=3)
