@@ -134,7 +134,8 @@ def replace_functions(file: str, text: str) -> None:
     codes = zip(imported, codes_in(compile(text, file, "exec")), strict=True)
     by_place = {(before.co_qualname, before.co_firstlineno): after for before, after in codes}
     for each in gc.get_objects():
-        if isinstance(each, FunctionType) and each.__code__.co_filename == file:
+        # isinstance would ask a weak reference's object for its class, which may no longer exist.
+        if type(each) is FunctionType and each.__code__.co_filename == file:
             each.__code__ = by_place[each.__code__.co_qualname, each.__code__.co_firstlineno]
 
 
