@@ -38,6 +38,13 @@ def ended(runs: Runs, dropped: list[Run]) -> Counter[tuple[str, str]]:
     return Counter((execution["status"], execution.get("error", "")) for execution in executions)
 
 
+def labeled(file: bytes) -> str:
+    """Digest all columns but the label by the previous run's model, which the first runs of a series do not have."""
+    lines = file.decode().splitlines()
+    assert lines[0].endswith(",previous_model_label")
+    return hashlib.sha256("\n".join(line.rpartition(",")[0] for line in lines).encode()).hexdigest()
+
+
 @needs_census
 def test_a_hundred_copies_of_the_real_file_at_once_all_succeed_alike(
     tmp_path: Path, assembly: Path, record_property: Callable[[str, object], None]
@@ -54,8 +61,7 @@ def test_a_hundred_copies_of_the_real_file_at_once_all_succeed_alike(
         print(f"{COPIES} real files at once: {seconds:.0f} s, {memory.peak:,.0f} MB at most; {dict(found)}")
 
         assert found == {("SUCCEEDED", ""): COPIES}
-        labels = {hashlib.sha256(runs.read(run.files.labeled_counties)).hexdigest() for run in dropped}
-        assert len(labels) == 1
+        assert len({labeled(runs.read(run.files.labeled_counties)) for run in dropped}) == 1
         assert runs.leftovers() == []
         assert runs.latest_run() in {run.run_id for run in dropped}
 
