@@ -8,7 +8,7 @@ import pytest
 from embedded_aws.permissions import DECISIONS, collect, compare, read
 from local.permissions import reasons
 from tests.local.faults import deployed
-from tests.local.runs import SERIES, Run, Runs
+from tests.local.runs import SERIES, Run, Runs, small_census
 from tests.local.test_aborts import await_fault
 
 pytestmark = pytest.mark.timeout(900)
@@ -35,7 +35,7 @@ def test_runs_of_every_kind_use_every_permission_and_are_refused_nothing(runs: R
     runs.add_faults("TrainingJob@fail-*-kmeans:stuck")
     refused = runs.upload("refused.csv", b"")
     ended = {
-        "trained": runs.upload(f"{SERIES}/second.csv"),
+        "trained": runs.upload(f"{SERIES}/second.csv", small_census(groups=5)),  # with segments that are new
         "applied": runs.upload_to_series("third.csv"),
         "nothing to apply": runs.upload("other/first.csv", mode="apply"),
         "refused": refused,
