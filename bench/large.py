@@ -4,46 +4,29 @@
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench import whole_run
 from local import synthetic_census as sample
-from tests.local.memory import Memory
 
-ROOT = Path(__file__).parents[1]
 ROWS = 5_000_000
 LIMIT_MB = 3_000
 
-Row = dict[str, Any]
 
-
-def measure() -> list[Row]:
-    """Run the file with the command line.
-
-    Raises
-    ------
-    RuntimeError
-        If the run fails.
-    """
+def measure() -> list[dict[str, Any]]:
+    """Run the file with the command line; see :func:`bench.whole_run.run`."""
     with tempfile.TemporaryDirectory() as directory:
         csv = Path(directory, "census.csv")
         sample.write(csv, rows=ROWS)
-        command = [sys.executable, "-m", "local", "run", str(csv), "--out", f"{directory}/out", "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
-        with Memory(process.pid) as memory:
-            answer, _ = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed: {answer}")
-    seconds = json.loads(answer)["seconds"]["execution"]
+        run = whole_run.run(csv)
     return [
         {
-            "name": "execution, 5,000,000 rows, all processes together",
+            "name": f"execution, {ROWS:,} rows, all processes together",
             "rows": ROWS,
-            "seconds": seconds,
-            "peak_rss_mb": round(memory.peak),
+            "seconds": run["seconds"]["execution"],
+            "peak_rss_mb": run["peak_together_mb"],
             "reference": "the limit",
             "reference_peak_rss_mb": LIMIT_MB,
         }

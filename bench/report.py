@@ -31,7 +31,7 @@ def worse(measured: Mapping[str, Row], before: Mapping[str, Row]) -> Iterator[st
         if name not in before:
             continue
         change = _judged(before[name]) / _judged(row) - 1  # how much more time it takes
-        noise = before[name]["noise"] + row["noise"]
+        noise = (before[name]["noise"] or 0) + row["noise"]  # earlier versions measured some figures once
         if change > noise:
             yield f"{name}: worse by {change:.0%}, which is more than the noise of {noise:.0%}"
 

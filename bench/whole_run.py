@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from local import synthetic_census as sample
+from tests.local.memory import Memory
 
 ROOT = Path(__file__).parents[1]
 SIZES = (3_220, 100_000, 300_000, 1_000_000)
@@ -31,8 +32,8 @@ def measure() -> list[Row]:
         for rows, path in files.items():
             sample.write(path, rows=rows)
         (ROOT / "cdk.out" / ".fingerprint").unlink(missing_ok=True)
-        first, warm = _run(files[SIZES[0]]), _run(files[SIZES[0]])
-        sized = {SIZES[0]: warm, **{rows: _run(files[rows]) for rows in SIZES[1:]}}
+        first, warm = run(files[SIZES[0]]), run(files[SIZES[0]])
+        sized = {SIZES[0]: warm, **{rows: run(files[rows]) for rows in SIZES[1:]}}
     return [*_commands(first, warm), *_runs(sized), *_slopes(sized)]
 
 
@@ -97,13 +98,25 @@ def _slopes(sized: dict[int, Row]) -> list[Row]:
     ]
 
 
-def _run(csv: Path) -> Row:
-    """Run one file, and sample the memory of every process that the command starts."""
+def run(csv: Path) -> Row:
+    """Run one file with the command line, and sample the memory of every process that the command starts.
+
+    Returns
+    -------
+    Row
+        What ``run --json`` prints, and the peak memory of the largest process and of all processes together.
+
+    Raises
+    ------
+    RuntimeError
+        If the run fails.
+    """
     out = tempfile.mkdtemp(dir=csv.parent)
     command = [sys.executable, "-m", "local", "run", str(csv), "--out", out, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
     peak = _Peak(process.pid)
-    answer, _ = process.communicate()
+    with Memory(process.pid) as together:
+        answer, _ = process.communicate()
     peak.stop()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {answer}")
@@ -111,6 +124,7 @@ def _run(csv: Path) -> Row:
         **json.loads(answer),
         "peak_rss_mb": round(peak.mb, 1),
         "peak_process": peak.process,
+        "peak_together_mb": round(together.peak * 2**20 / 1e6),
         "bytes": csv.stat().st_size,
     }
 

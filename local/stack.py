@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OUTPUTS: Final = "outputs.json"
 """Where the directory of an embedded AWS keeps the outputs of the stack."""
 
-# Larger files are sent in parts: S3 accepts at most 5 GB at once, and the embedded AWS keeps a request in memory.
+# Larger files are sent in parts: S3 accepts at most 5 GB per request, and the embedded AWS keeps a request in memory.
 _LARGE_BYTES = 32 * 2**20
 
 

@@ -30,6 +30,11 @@ def test_only_a_change_beyond_the_noise_of_both_is_reported(ratio: float, report
     assert sentences in ([], ["Prepare: worse by 100%, which is more than the noise of 10%"])
 
 
+def test_a_figure_that_an_earlier_version_measured_once_is_compared() -> None:
+    sentences = list(worse({"Prepare": row(1.0, noise=0.05)}, {"Prepare": row(2.0, noise=None)}))
+    assert sentences == ["Prepare: worse by 100%, which is more than the noise of 5%"]
+
+
 def test_the_document_keeps_everything_outside_the_markers(tmp_path: Path) -> None:
     document = tmp_path / "performance.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
