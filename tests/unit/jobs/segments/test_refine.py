@@ -47,6 +47,19 @@ def test_a_sample_is_enough_to_start_from() -> None:
     assert refined.refined_msd == pytest.approx(best.inertia_ / len(ROWS), rel=1e-4)
 
 
+def test_the_number_of_passes_is_how_often_all_rows_were_read() -> None:
+    passes = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal passes
+        passes += 1
+        return blocks()
+
+    sample = ROWS[::10]
+    refined = refine(counted, ROWS[:5].astype(float), fresh_start(sample, 5, restarts=10), sample)
+    assert refined.passes == passes > 2
+
+
 def test_centroids_are_numbered_along_the_first_component() -> None:
     unordered = np.array([[3.0, 0], [1, 5], [2, 9], [1, 4]])
     np.testing.assert_array_equal(canonical_order(unordered), [[1, 4], [1, 5], [2, 9], [3, 0]])
