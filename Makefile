@@ -99,7 +99,7 @@ $(STEPFUNCTIONS)/.ready: requirements-stepfunctions.txt | $(VENV)/.ready-to-run
 
 setup: $(DEV) ## Install everything that runs, tests and checks need
 
-# What their messages call the command, because the environment need not be activated.
+# The command's name in their messages; `census` alone works only in an activated environment.
 run up status down destroy: export CENSUS_COMMAND := $(BIN)/python -m local
 
 run: $(RUN) ## Run a census CSV through the whole stack in the embedded AWS: CSV=path OUT=dir

@@ -85,7 +85,7 @@ def start(options: Options, log: StepLog, home: Path, *, detached: bool = False)
         try:
             with log.step(SYNTH, "the CDK app to write its template"):
                 synth(assembly, {"segmentation": dict(options.settings)} if options.settings else {})
-            import boto3  # noqa: F401, PLC0415 - takes as long as the embedded AWS needs to start
+            import boto3  # noqa: F401, PLC0415 - while the embedded AWS starts, which takes as long
 
             cloud = starting.result()
             with log.step(DEPLOY, "CloudFormation to create the stack"):

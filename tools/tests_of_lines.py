@@ -1,4 +1,4 @@
-"""Run the unit tests for ``tools.mutants``: once for what they execute, then for each mutant those that can notice it.
+"""Runs the unit tests for ``tools.mutants``: all once, to record what each executes, then those that can notice a mutant.
 
 ``python -m tools.tests_of_lines record FILE TESTS…`` runs tests and writes what each executes to FILE.
 ``python -m tools.tests_of_lines run FILE TESTS…`` runs tests until one fails, in the order of the node IDs in FILE.

@@ -120,8 +120,8 @@ def main() -> None:
 def _keep_freed_memory() -> None:
     """Keep up to 64 MiB of freed memory in this process (glibc only).
 
-    Otherwise each copy of a request's body of some megabytes is memory that the kernel must map and zero: a fifth of
-    the processor time of a PutObject.
+    Otherwise the kernel must map and zero new memory for each copy of a large request body, which takes a fifth of the
+    processor time of a PutObject.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         for parameter, value in _MALLOPT.items():

@@ -99,7 +99,7 @@ def _write(
     power = _TEN_TO[decimals]
     scaled = np.where(known, np.abs(values), 0) * power
     rounded = np.rint(scaled)
-    # Whole numbers below 10^13: the quotients of float64 are far enough from the next whole number to be rounded down.
+    # The numbers are whole and below 10^13, so that no quotient is rounded up to the next whole number in float64.
     whole, part = _divide(rounded, power)
     part *= _TEN_TO[_DECIMALS - decimals]
     first, others = _divide(part, _GROUP**2)

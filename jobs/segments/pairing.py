@@ -6,8 +6,8 @@ import numpy as np
 def cheapest_pairs(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pair rows with columns one to one, so that the sum of the costs is the lowest.
 
-    This is the assignment problem, solved like Kuhn (1955), the "Hungarian" way, with the shortest augmenting paths of
-    Jonker and Volgenant (1987). It takes O(n² m) steps. For the few rows that occur here, importing
+    This is the assignment problem, solved by the Hungarian method of Kuhn (1955) with the shortest augmenting paths of
+    Jonker and Volgenant (1987), in O(n² m) steps. For the few rows of this project, importing
     ``scipy.optimize.linear_sum_assignment`` would take longer than all pairings of a run.
 
     Parameters

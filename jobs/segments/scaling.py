@@ -64,7 +64,7 @@ class Scaling:
         return span
 
     def positions(self, features: Iterable[str]) -> list[int]:
-        """Return the columns of these features, in their order; a feature that there is not raises KeyError."""
+        """Return the columns of these features, in their order; a missing feature raises KeyError."""
         column = {name: index for index, name in enumerate(self.features)}
         return [column[name] for name in features]
 

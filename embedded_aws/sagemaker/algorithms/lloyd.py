@@ -69,8 +69,8 @@ def lloyd(rows: Array, weights: Array, centers: Array, *, max_iter: int, tol: fl
     max_iter
         The maximum number of moves.
     tol
-        The squared distance that all centers together move when they have converged, relative to the mean variance of
-        the features, as in scikit-learn.
+        The centers have converged when the sum of their squared moves is at most this share of the mean variance of the
+        features, as in scikit-learn.
     """
     threshold = tol * float(rows.var(axis=0).mean())
     for _ in range(max_iter):
