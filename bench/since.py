@@ -2,8 +2,8 @@
 
 Both versions run the same number of rows with the same packages and one after the other, this version twice: with
 almost no bootstrap refits, so that its other steps can be compared, and as it is. Every process is limited to 16 GiB of
-address space. The table shows the seconds of the execution, the peak memory of each function and of the largest process,
-and the seconds that all calls of Label, Publish and Project took together.
+address space. The table shows the seconds of the execution, the peak memory of each function and of the largest
+process, and the seconds that all calls of Label, Publish and Project took together.
 """
 
 import json

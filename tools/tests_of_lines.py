@@ -1,4 +1,4 @@
-"""Runs the unit tests for ``tools.mutants``: all once, to record what each executes, then those that can notice a mutant.
+"""Runs the unit tests for ``tools.mutants``: all to record what each executes, then those that can notice a mutant.
 
 ``python -m tools.tests_of_lines record FILE TESTS…`` runs tests and writes what each executes to FILE.
 ``python -m tools.tests_of_lines run FILE TESTS…`` runs tests until one fails, in the order of the node IDs in FILE.
