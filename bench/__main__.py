@@ -63,7 +63,10 @@ def main(
     failed: list[str] = []
     for name in names or PARTS:
         try:
-            runs = [_measure(name, console) for _ in range(TIMES)]
+            runs = []
+            for _ in range(TIMES):
+                console.print(f"measuring {name} …", style="dim")
+                runs.append(measure_part(name, ROOT))
         except (subprocess.CalledProcessError, FileNotFoundError) as error:
             console.print(f"{name} could not be measured: {error}", style="red")
             failed.append(name)
@@ -98,12 +101,19 @@ def _commit() -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def _measure(name: str, console: Console) -> list[Row]:
-    console.print(f"measuring {name} …", style="dim")
+def measure_part(name: str, folder: Path) -> list[Row]:
+    """Run a part with the code in a folder, and return what it prints.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If the part fails.
+    """
     # The formats are compared with MXNet and the SageMaker SDK.
     python = CONFORMANCE_PYTHON if name == "formats" else sys.executable
     command = [python, "-m", f"bench.{name}"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | ONE_THREAD)
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     rows: list[Row] = json.loads(done.stdout)
     return rows
 

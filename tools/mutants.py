@@ -249,7 +249,6 @@ class Copy:
         self._server = self._server or subprocess.Popen(
             self._command("serve", self.folder / "files_of_tests"),
             cwd=self.folder,
-            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -267,7 +266,6 @@ class Copy:
             done = subprocess.run(
                 self._command(command, file),
                 cwd=self.folder,
-                env=environment(),
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
@@ -295,21 +293,12 @@ def write_module(file: Path, text: str) -> None:
         bytecode.unlink()
 
 
-def environment() -> dict[str, str]:
-    """Return the environment variables of the tests."""
-    return {**os.environ, "CENSUS_CSV": str(census())}
-
-
-def census() -> Path:
-    """Return the path of the recorded run's file; tests that need it are skipped if it does not exist."""
-    beside = ROOT.parent / "shared" / "data" / "Census_Data_for_SageMaker.csv"
-    return Path(os.environ.get("CENSUS_CSV", beside))
-
-
 class Copies:
     """Several copies, each of which tests one mutant at a time."""
 
     def __init__(self, folder: Path, count: int) -> None:
+        # Tests find the recorded run's files beside the project; those that need them are skipped without them.
+        (folder / "shared").symlink_to(ROOT.parent / "shared")
         self._copies = [Copy(folder / str(number)) for number in range(count)]
         self._free: SimpleQueue[Copy] = SimpleQueue()
         for copy in self._copies:

@@ -282,7 +282,7 @@ class TestApply:
 
     def test_without_a_run_before_it_is_refused(self, series: SeriesOfRuns) -> None:
         with pytest.raises(
-            Exception, match=r"the mode is 'apply'.*first run of the series.*to train a model"
+            Exception, match=r"the mode is 'apply'.*first run of the series.*to train a model$"
         ) as refused:
             self.apply(series, "one")
         assert type(refused.value).__name__ == "InvalidCensus"

@@ -1,8 +1,10 @@
 """What Prepare refuses, and how it says so."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import pickle
 import zipfile
 from typing import Any
@@ -175,6 +177,12 @@ CASES = {
     "a workbook": (a_workbook(), f"the file is a ZIP archive or an Excel workbook; {AS_CSV}"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"the file is an old Excel workbook; {AS_CSV}"),
     "Parquet": (b"PAR1\x15\x04\x15", f"the file is a Parquet file; {AS_CSV}"),
+    "bzip2": (bz2.compress(b"a,b"), f"the file is a bzip2 archive; {AS_CSV}"),
+    "xz": (lzma.compress(b"a,b"), f"the file is an xz archive; {AS_CSV}"),
+    "Zstandard": (bytes.fromhex("28b52ffd0458"), f"the file is a Zstandard archive; {AS_CSV}"),
+    "7-Zip": (bytes.fromhex("377abcaf271c0004"), f"the file is a 7-Zip archive; {AS_CSV}"),
+    "Avro": (b"Obj\x01\x04", f"the file is an Avro file; {AS_CSV}"),
+    "a PDF": (b"%PDF-1.7\n", f"the file is a PDF document; {AS_CSV}"),
     "a web page": (
         "\n<!DOCTYPE html><html><body>404</body></html>",
         f"the file is a web page, XML or JSON: it starts with '<!DOCTYPE html><html><body>404</body></'; {AS_CSV}",

@@ -100,3 +100,14 @@ def test_nothing_is_drawn_invisibly(charts: Charts) -> None:
 def test_every_chart_but_the_maps_is_as_wide_as_the_page(charts: Charts) -> None:
     assert {name for name, chart in charts.items() if chart["width"] != "container"} == {"map", "movers"}
     assert {name for name, chart in charts.items() if "autosize" not in chart} == {"map", "movers"}
+
+
+def test_a_heatmap_grows_with_its_rows(charts: Charts, run: Run) -> None:
+    by_row = {name: charts[name]["height"] / 22 for name in ("components", "features")}
+    assert by_row == {"components": 7, "features": len(run.document["features"])}
+
+
+def test_every_expression_names_a_parameter(charts: Charts) -> None:
+    for name, chart in charts.items():
+        used = {part["expr"] for part in parts_of(chart) if re.fullmatch(r"\w+", str(part.get("expr", "")))}
+        assert used <= {param["name"] for param in chart.get("params", ())}, name

@@ -7,6 +7,7 @@ import pytest
 from contract.payloads import NotedFailure, RecordFailureEvent, StateError
 from contract.run_settings import RunSettings
 from jobs.run.failure import Failure, describe_failure, notify
+from jobs.run.notification import Notification
 
 
 def failure(
@@ -46,7 +47,8 @@ def test_the_notification_names_the_phase_and_the_command_that_resumes_the_run(s
 
 
 def test_the_notification_of_a_refused_csv_names_the_list_of_its_problems(settings: RunSettings) -> None:
-    message = notify(failure(error="InvalidCensus", cause="row 17: …"), settings).message
+    error = json.loads('"InvalidCensus"')  # as the event has it: an equal string, but another object
+    message = notify(failure(error=error, cause="row 17: …"), settings).message
     assert message.startswith("s3://in/incoming/census.csv was refused.")
     assert "s3://results-bucket/runs/census-abc/problems.json" in message
 
@@ -56,3 +58,9 @@ def test_the_notification_reports_a_failed_clean_up_besides_the_first_error(sett
     assert failed["error"] == "TrainingJobFailed"
     assert "TeardownTimedOut: still there: Endpoint e" in notify(failed, settings).message
     assert "nothing was left running" not in notify(failed, settings).message
+
+
+def test_a_notification_is_cut_to_what_sns_accepts() -> None:
+    cut = Notification.of("s" * 101, ["ä" * 200_000])
+    assert len(cut.subject) == 100
+    assert len(cut.message.encode()) == 256 * 1024

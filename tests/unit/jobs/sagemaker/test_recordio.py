@@ -196,6 +196,10 @@ class TestOtherEncodings:
         unknown = b"\x50\x96\x01" + b"\x59" + b"\0" * 8 + b"\x65" + b"\0" * 4 + message((3, b"uid"), (15, b"?"))
         assert decode(framed(unknown + known)).tolist() == [[4]]
 
+    def test_unknown_fields_beside_a_value_are_skipped(self) -> None:
+        one, other = (message((2, message((1, floats(number))))) for number in (4, 9))
+        assert decode(framed(message((1, message((1, b"values"), (2, one), (3, other)))))).tolist() == [[4]]
+
     def test_the_last_tensor_type_of_a_value_holds(self) -> None:
         value = message((2, message((1, floats(1)))), (3, message((1, struct.pack("<d", 2)))))
         payload = message((1, message((1, b"values"), (2, value))))
@@ -230,6 +234,7 @@ class TestRefusals:
         [
             (b"", 0, "no records"),
             (good[:5], 0, "the frame's head is cut off: 5 of 8 bytes"),
+            (good[:20], 8, "the record is cut off: 12 of 24 bytes"),
             (good[:40], 40, "the record is cut off: 0 of 24 bytes"),
             (good[:-1], 72, "the record is cut off: 23 of 24 bytes"),
             (b"\1" + good[1:], 0, "magic number 0xced72301; expected 0xced7230a"),
@@ -271,6 +276,13 @@ class TestRefusals:
         data[-1] = 1
         with pytest.raises(RecordIOError, match="padding is not zero"):
             decode_labels(data)
+
+    def test_padding_of_every_record_must_be_zero(self) -> None:
+        data = bytearray(encode(np.ones((3, 31), np.float32)))
+        assert data[-1] == 0
+        data[-1] = 1
+        with pytest.raises(RecordIOError, match="padding is not zero"):
+            decode(bytes(data))
 
     def test_records_of_unequal_width(self) -> None:
         data = encode(np.ones((1, 2), np.float32)) + encode(np.ones((1, 3), np.float32))

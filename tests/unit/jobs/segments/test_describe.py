@@ -147,6 +147,13 @@ class TestTheRealFile:
                     segment["mean_features"][feature], abs=0.35 * spread
                 )
 
+    def test_the_borders_with_the_most_unstable_rows_are_first(self, real: Run) -> None:
+        stability = real.document["kmeans"]["stability"]
+        rows = [border["unstable_rows"] for border in stability["borders"]]
+        assert len(set(rows)) > 1
+        assert rows == sorted(rows, reverse=True)
+        assert sum(rows) == stability["unstable_rows"]
+
     def test_columns_that_add_up_to_100_percent_are_found(self, real: Run) -> None:
         assert [group[0] for group in real.document["compositions"]] == [
             "Hispanic",

@@ -40,6 +40,27 @@ def test_the_training_jobs_centroids_are_kept_where_they_are_better() -> None:
     assert refined.rows_moved == 0
 
 
+def test_the_training_jobs_centroids_are_moved_before_they_are_compared() -> None:
+    best, four = (KMeans(k, n_init=50, random_state=0).fit(ROWS.astype(float)) for k in (5, 4))
+    fresh = np.vstack([four.cluster_centers_, np.full(3, 1e6)])  # the last one never gets a row
+    moved = best.cluster_centers_ + 1.7
+    before = [nearest(ROWS, centroids)[1].mean() for centroids in (best.cluster_centers_, fresh, moved)]
+    assert before == sorted(before)
+
+    refined = refine(blocks, moved, fresh, ROWS)
+    assert refined.refined_msd == pytest.approx(best.inertia_ / len(ROWS), rel=1e-4)
+
+
+def test_the_centroids_rest_as_soon_wherever_the_rows_are() -> None:
+    fresh = fresh_start(ROWS[::10], 5, restarts=10)
+
+    def passes(shift: float) -> int:
+        shifted = ROWS + np.float32(shift)
+        return refine(lambda: iter([shifted]), shifted[:5].astype(float), fresh + shift, shifted[::10]).passes
+
+    assert passes(1024) == passes(0)
+
+
 def test_a_sample_is_enough_to_start_from() -> None:
     sample = ROWS[::10]
     refined = refine(blocks, ROWS[:5].astype(float), fresh_start(sample, 5, restarts=10), sample)
@@ -77,3 +98,9 @@ def test_a_centroid_without_rows_stays_where_it_was() -> None:
     far = np.array([[0.0, 0, 0], [1e6, 1e6, 1e6]])
     few = np.zeros((2, 3), np.float32)
     assert refine(lambda: iter([few]), far, far, few).centroids[1].tolist() == far[1].tolist()
+
+
+def test_a_centroid_with_one_row_moves_to_it() -> None:
+    rows = np.array([[0, 0], [10, 10]], np.float32)
+    near = np.array([[1.0, 1], [9, 9]])
+    assert refine(lambda: iter([rows]), near, near, rows).centroids.tolist() == rows.tolist()

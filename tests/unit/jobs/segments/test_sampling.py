@@ -42,3 +42,9 @@ def test_hashes_differ_wherever_a_value_does() -> None:
     rows = np.repeat(PREPARED[:1], 6, axis=0)
     rows[np.arange(1, 6), np.arange(5)] += 1e-6
     assert len(np.unique(hash_rows(rows))) == 6
+
+
+def test_numbers_are_spread_as_splitmix64_spreads_its_states() -> None:
+    """The generator's first outputs for the seed 1234567; its state grows by the golden ratio before each."""
+    states = (np.uint64(1234567) + np.arange(1, 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    assert sampling.spread(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]

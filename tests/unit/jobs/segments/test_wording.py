@@ -19,6 +19,8 @@ def feature(name: str, minimum: float = 0, maximum: float = 80.5, *, whole: bool
         ("households_with_tv", "Households with tv"),
         ("Black", "Black"),
         ("NonHispanicWhite", "Non Hispanic White"),
+        ("NotLatinoAsianPacific", "Not Latino Asian Pacific"),
+        ("AnyAmericanIndianAlaskaNative", "Any American Indian Alaska Native"),
         ("GDP2017", "Gdp 2017"),
         ("PctRenters", "Renters"),
         ("§§", "§§"),

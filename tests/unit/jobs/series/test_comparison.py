@@ -103,10 +103,21 @@ class TestThe2017FileAfterThe2015File:
         assert features["Income"].mean_shift > 0.1
         assert features["Unemployment"].mean_shift < -0.3
 
+    def test_the_drift_of_a_segment_is_in_standard_deviations_of_the_previous_file(
+        self, comparison: Comparison
+    ) -> None:
+        before = run_2015().table
+        for segment in comparison.changes.segments:
+            assert len(segment.drift) > 1
+            for drift in segment.drift:
+                shift = (drift["now"] - drift["before"]) / before[drift["feature"]].std(ddof=0)
+                assert drift["shift"] == pytest.approx(shift, rel=1e-3)
+
     def test_movers_are_listed_by_certainty_places_first(self, comparison: Comparison) -> None:
         movers = comparison.changes.movers
         by_place = [mover for mover in movers if mover.cause == "place"]
         assert list(movers[: len(by_place)]) == by_place
+        assert {mover.cause for mover in movers[len(by_place) :]} == {"model"}
         certainties = [mover.certainty for mover in by_place]
         assert all(
             mover.certainty

@@ -39,6 +39,7 @@ class TestIds:
     def test_gone_and_new_regions_are_listed(self) -> None:
         match = match_regions(regions("01001", "01003"), regions("01003", "01005"))
         assert (match.gone.tolist(), match.new.tolist()) == ([0], [1])
+        assert (match.previous_excluded.tolist(), match.current_excluded.tolist()) == ([], [])
 
 
 class TestNames:
@@ -62,6 +63,11 @@ class TestNames:
         match = match_regions(before, Regions(["9", "8"], ["A-Two", "A-One"], has_ids=False))
         assert list(zip(match.previous.tolist(), match.current.tolist(), strict=True)) == [(0, 1)]
         assert match.gone.tolist() == [1, 2]
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_names_match_if_only_one_file_has_ids(self, before: bool) -> None:
+        one, other = Regions(["1001"], ["A-One"], has_ids=before), Regions(["9"], ["A-One"], has_ids=not before)
+        assert match_regions(one, other).previous.tolist() == [0]
 
 
 class TestChangesOfTheMap:

@@ -39,6 +39,6 @@ def test_periods_that_overlap_are_warned_of() -> None:
     assert "share 3 of 5 years (2013 to 2015)" in warning
 
 
-@pytest.mark.parametrize(("previous", "current"), [(2012, 2017), (None, 2017), (2015, None), (2015, 2015)])
+@pytest.mark.parametrize(("previous", "current"), [(2012, 2017), (None, 2017), (2015, None), (2015, int("2015"))])
 def test_periods_that_do_not_overlap_or_are_unknown_are_not(previous: int | None, current: int | None) -> None:
     assert overlap_warning(previous, current) is None
