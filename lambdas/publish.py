@@ -31,8 +31,8 @@ def handler(event: PublishEvent, _context: Any) -> Announcement:
         model=model,
         measures=measures,
         alignment=alignment,
-        statistics=(results.read(files.statistics_part(shard["part"])) for shard in shards),
-        labeled_parts=(results.read(files.labeled_part(shard["part"])) for shard in shards),
+        statistics=results.read_each(files.statistics_part(shard["part"]) for shard in shards),
+        labeled_parts=results.read_each(files.labeled_part(shard["part"]) for shard in shards),
     )
     published = publish(
         event,

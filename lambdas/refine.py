@@ -20,7 +20,7 @@ from lambdas.support.storage import Bucket, read_uri
 def handler(event: RefineEvent, _context: Any) -> Refined:
     """Write the refined model.tar.gz and refinement.json, and return the artifact's URI."""
     files, results = RunLayout(event["run_id"]), Bucket(settings().results_bucket)
-    parts = (results.read(files.projected_part(shard["part"])) for shard in read_shards(files, results))
+    parts = results.read_each(files.projected_part(shard["part"]) for shard in read_shards(files, results))
     with spooled(recordio.decode(part) for part in parts) as blocks:
         refined = refine(
             blocks,

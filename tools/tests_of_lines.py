@@ -9,6 +9,7 @@ keeps their files in FOLDER.
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -29,8 +30,10 @@ ROOT = Path(__file__).parents[1]
 CODE = ("jobs", "contract", "lambdas")
 CACHE = type(cache(len))
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
-# With some mutants a test does not end. No test needs nearly this time without a mutant.
+# With some mutants a test or an import does not end, or takes more and more memory. Nothing needs nearly this much
+# without a mutant.
 PROCESSOR_SECONDS = 30
+ADDRESS_SPACE = 8 * 2**30
 
 
 class Recorder:
@@ -170,6 +173,7 @@ def record(file: Path, tests: list[str]) -> int:
 
 def run(file: Path, tests: list[str]) -> int:
     """Run tests in a new process, which imports everything with the mutant."""
+    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
     return pytest.main(["-x", *OPTIONS, *tests], plugins=[InOrder(json.loads(file.read_text(encoding="utf-8")))])
 
 
@@ -184,6 +188,7 @@ def serve(folder: Path, tests: list[str]) -> int:
 def main() -> None:
     """Let Hypothesis try the same examples for each mutant, and stop at the first that fails."""
     command, path, *tests = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     settings.register_profile("mutants", derandomize=True, phases=[Phase.explicit, Phase.generate])
     settings.load_profile("mutants")
     match command:

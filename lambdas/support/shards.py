@@ -18,5 +18,5 @@ def read_shards(files: RunLayout, results: Bucket) -> list[Shard]:
 
 def read_sample(files: RunLayout, results: Bucket) -> np.ndarray:
     """Return the components (n, c) of the even sample of the run's rows; Project wrote a part for each shard."""
-    parts = (results.read(files.sampled_part(shard["part"])) for shard in read_shards(files, results))
+    parts = results.read_each(files.sampled_part(shard["part"]) for shard in read_shards(files, results))
     return Sample.merge(Sample.from_bytes(part) for part in parts).rows

@@ -2,7 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -26,6 +28,7 @@ _LOST_RACE = ("PreconditionFailed", "ConditionalRequestConflict", *NO_OBJECT)
 _MOST_ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 0.5
 _OBJECTS_IN_MEMORY = 8
+_READ_AHEAD = 4
 
 _Result = TypeVar("_Result")
 
@@ -40,6 +43,18 @@ class Bucket:
         """Return an object's bytes."""
         body: bytes = client("s3").get_object(Bucket=self.name, Key=key)["Body"].read()
         return body
+
+    def read_each(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """Yield the bytes of objects in the order of their keys, and read the next few objects meanwhile."""
+        client("s3")  # made here, because boto3 does not let several threads make clients at once
+        coming = deque[Future[bytes]]()
+        with ThreadPoolExecutor(_READ_AHEAD) as pool:
+            for key in keys:
+                coming.append(pool.submit(self.read, key))
+                if len(coming) > _READ_AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def read_once(self, key: str) -> bytes:
         """Return the bytes of an object from memory if they were read before.

@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-import botocore.session
 import pytest
 from aws_cdk.assertions import Annotations, Match
 
-from contract.instance_types import LOCAL_STORAGE_FAMILIES, family_of, not_offered
+from contract.instance_types import LOCAL_STORAGE_FAMILIES, not_offered
 from embedded_aws.sagemaker.request import LOCAL_STORAGE_FAMILIES as REHEARSED
 from infra.settings import Settings
 from tests.infra.synthesis import ROOT, new_stack
@@ -54,11 +53,3 @@ def test_nothing_is_said_of_what_is_offered_unknown_or_not_used(settings: dict[s
 
 def test_the_stack_and_the_embedded_aws_refuse_a_key_for_the_same_families() -> None:
     assert LOCAL_STORAGE_FAMILIES == REHEARSED
-
-
-def test_the_families_with_local_storage_are_ones_that_sagemaker_has() -> None:
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    shapes = (model.shape_for(name) for name in ("TrainingInstanceType", "ProductionVariantInstanceType"))
-    types = [name for shape in shapes for name in shape.metadata["enum"]]
-    # EC2's families with a d have disks; SageMaker lists m7gd in its prices only.
-    assert {family_of(name) for name in types} | {"m7gd"} >= LOCAL_STORAGE_FAMILIES

@@ -1,6 +1,8 @@
 """Facts about instance types: which regions offer them, and what is said where they do not."""
 
-from contract.instance_types import has_local_storage, lack_of_types, not_offered
+import botocore.session
+
+from contract.instance_types import LOCAL_STORAGE_FAMILIES, family_of, has_local_storage, lack_of_types, not_offered
 
 
 def test_a_type_that_only_other_regions_offer_is_reported() -> None:
@@ -23,3 +25,11 @@ def test_the_sentence_says_what_runs_use_instead() -> None:
 def test_an_instance_with_local_storage_is_known_by_its_family() -> None:
     assert has_local_storage("ml.g5.xlarge")
     assert not has_local_storage("ml.m5.large")
+
+
+def test_the_families_with_local_storage_are_ones_that_sagemaker_has() -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shapes = (model.shape_for(name) for name in ("TrainingInstanceType", "ProductionVariantInstanceType"))
+    types = [name for shape in shapes for name in shape.metadata["enum"]]
+    # EC2's families with a d have disks; SageMaker lists m7gd in its prices only.
+    assert {family_of(name) for name in types} | {"m7gd"} >= LOCAL_STORAGE_FAMILIES

@@ -15,6 +15,7 @@ from botocore.validate import ParamValidator
 
 ACCOUNT = "arn:aws:sagemaker:us-east-1:123456789012:"
 TAKEN = "Cannot create already existing"
+_SMALLEST_PART = 5 * 2**20  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 
 
 @dataclass
@@ -147,6 +148,8 @@ class FakeAws:
 
     def _CompleteMultipartUpload(self, *, Bucket: str, Key: str, UploadId: str, **_: Any) -> None:
         parts = self._uploads.pop(UploadId)
+        if any(len(part) < _SMALLEST_PART for number, part in parts.items() if number < max(parts)):
+            raise _RefusalError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
         self.objects[Bucket, Key] = b"".join(parts[number] for number in sorted(parts))
 
     def _AbortMultipartUpload(self, *, UploadId: str, **_: Any) -> None:

@@ -202,6 +202,13 @@ class TestPrepare:
         assert [key for bucket, key in aws.objects if bucket == RESULTS] == [FILES.problems]
         assert json.loads(aws.objects[RESULTS, FILES.problems])["summary"] in str(refused.value)
 
+    def test_more_components_than_the_file_has_columns_are_refused(
+        self, stages: Stages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, json.dumps({**json.loads(os.environ[VARIABLE]), "num_components": 7}))
+        with pytest.raises(Exception, match="7 components need at least 7"):
+            stages.prepare()
+
     def test_fewer_rows_than_clusters_are_refused(self, stages: Stages) -> None:
         with pytest.raises(Exception, match="8"):
             stages.prepare(small_census(7))

@@ -102,6 +102,15 @@ def test_every_chart_but_the_maps_is_as_wide_as_the_page(charts: Charts) -> None
     assert {name for name, chart in charts.items() if "autosize" not in chart} == {"map", "movers"}
 
 
+def test_a_bar_per_segment_has_the_same_height(charts: Charts, run: Run) -> None:
+    heights = {charts[name]["height"] for name in ("silhouettes", "sizes")}
+    assert heights == {24 * len(run.document["segments"])}
+
+
+def test_the_segments_rows_stand_on_one_another(charts: Charts) -> None:
+    assert charts["histogram"]["encoding"]["y"]["stack"] is True
+
+
 def test_a_heatmap_grows_with_its_rows(charts: Charts, run: Run) -> None:
     by_row = {name: charts[name]["height"] / 22 for name in ("components", "features")}
     assert by_row == {"components": 7, "features": len(run.document["features"])}

@@ -412,3 +412,10 @@ class TestPalette:
     def test_beyond_twelve_segments_colours_repeat(self) -> None:
         assert colours(13)[12] == SEGMENTS[0]
         assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours(12))
+
+
+@pytest.mark.parametrize(("people", "words"), [(28_312_000, "28.3 million"), (411_962, "412,000"), (0, "0")])
+def test_a_population_is_written_in_three_figures(run: Run, people: int, words: str) -> None:
+    document = json.loads(json.dumps(run.document))
+    document["segments"][0]["population"] = people
+    assert f"{words} people" in Page(render(replace(report_of(run), document=document))).words

@@ -111,6 +111,7 @@ class TestRefusals:
             (b"PK\3\4....", 0, "magic number 0x2e2e2e2e04034b50; expected 0x112"),
             (HEAD, 24, "an array's magic number is cut off"),
             (v2()[:40], 36, "an array's shape is cut off: 4 of 8 bytes"),
+            (v2()[:52], 52, "an array's type is cut off: 0 of 4 bytes"),
             (v2()[:-9], 56, "an array of 2 float32 is cut off: 7 of 8 bytes"),
             (v2()[:-3], 64, "the number of names is cut off"),
             (v2() + b"!", 72, "1 bytes follow the end of the list"),

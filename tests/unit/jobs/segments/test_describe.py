@@ -10,6 +10,7 @@ import pytest
 from jobs.segments.document import Segment
 from jobs.segments.kmeans import distances
 from jobs.segments.naming import LARGEST_CORRELATION, SMALLEST_EFFECT_SIZE
+from jobs.segments.rows import BORDER_ROWS
 from tests.census_run import RECORDED_SIZES, Run, real_run, segment_table
 
 
@@ -153,6 +154,16 @@ class TestTheRealFile:
         assert len(set(rows)) > 1
         assert rows == sorted(rows, reverse=True)
         assert sum(rows) == stability["unstable_rows"]
+
+    def test_the_nearest_rows_of_a_border_lie_between_its_segments(self, real: Run) -> None:
+        rows = real.statistics.listed
+        assert rows is not None
+        pairs = np.sort(np.stack([rows.labels, rows.runners_up], axis=1), axis=1)
+        for border in real.document["kmeans"]["stability"]["borders"]:
+            between = np.flatnonzero((pairs == border["segments"]).all(axis=1))
+            nearest = between[np.argsort(rows.margins[between])][: len(border["nearest"])]
+            assert border["nearest"] == [rows.names[row] for row in nearest]
+            assert len(border["nearest"]) == min(BORDER_ROWS, len(between))
 
     def test_columns_that_add_up_to_100_percent_are_found(self, real: Run) -> None:
         assert [group[0] for group in real.document["compositions"]] == [

@@ -45,7 +45,7 @@ def assert_same_rows(one: Rows, other: Rows) -> None:
 
 
 def assert_same(one: SegmentStatistics, other: SegmentStatistics) -> None:
-    for name in ("counts", "histogram", "whole", "sample_features"):
+    for name in ("counts", "histogram", "whole", "sample_features", "unstable"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for name in ("sums", "squares", "squared_distances"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name))

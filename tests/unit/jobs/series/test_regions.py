@@ -87,6 +87,10 @@ class TestChangesOfTheMap:
         assert len(match.previous_excluded) == 8
         assert len(match.current_excluded) == 9
 
+    def test_a_county_that_only_lacks_in_the_current_file_is_gone(self) -> None:
+        match = match_regions(regions("09001", "09003"), regions("09001"))
+        assert (match.gone.tolist(), match.not_comparable) == ([1], ())
+
     def test_a_split_census_area_is_not_comparable(self) -> None:
         match = match_regions(regions("02261"), regions("02063", "02066"))
         assert [change.date for change in match.not_comparable] == ["2019-01-02"]
