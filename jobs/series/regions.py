@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -66,22 +66,22 @@ class RegionMatch:
         (n,) places of the same region in both files.
     gone, new
         Regions that only the previous, or only the current file has.
+    previous_excluded, current_excluded
+        Places of the regions in `not_comparable`.
     renamed
         Changes along which an id was followed.
     not_comparable
         Changes that make the regions in them incomparable.
-    previous_excluded, current_excluded
-        Places of the regions in `not_comparable`.
     """
 
     previous: NDArray[np.intp]
     current: NDArray[np.intp]
     gone: NDArray[np.intp]
     new: NDArray[np.intp]
+    previous_excluded: NDArray[np.intp]
+    current_excluded: NDArray[np.intp]
     renamed: tuple[RegionChange, ...] = ()
     not_comparable: tuple[RegionChange, ...] = ()
-    previous_excluded: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-    current_excluded: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
 
 def canonical_id(text: str) -> str:
