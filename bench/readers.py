@@ -201,7 +201,7 @@ def with_duckdb(source: str) -> Callable[[Output], None]:
 
     def run(output: Output) -> None:
         limits = ", ".join(f'min("{name}"), max("{name}")' for name in features)
-        found = connection.execute(f"SELECT {limits} FROM {table}").fetchone()
+        (found,) = connection.sql(f"SELECT {limits} FROM {table}").fetchall()
         least, most = np.array(found[0::2]), np.array(found[1::2])
         _refuse(least.tolist(), most.tolist())
         columns = ", ".join(
@@ -209,7 +209,7 @@ def with_duckdb(source: str) -> Callable[[Output], None]:
             for name, low, high in zip(features, least.tolist(), most.tolist(), strict=True)
         )
         names = ", ".join(f'"{name}"' for name in NAMES)
-        reader = connection.execute(f"SELECT {names}, {columns} FROM {table}").to_arrow_reader(100_000)
+        reader = connection.sql(f"SELECT {names}, {columns} FROM {table}").to_arrow_reader(100_000)
         for batch in reader:
             lines = io.BytesIO()
             part = pa.Table.from_batches([batch])
