@@ -108,12 +108,15 @@ def measure_part(name: str, folder: Path) -> list[Row]:
     ------
     subprocess.CalledProcessError
         If the part fails.
+    FileNotFoundError
+        If the environment that the part needs is not installed.
     """
     # The formats are compared with MXNet and the SageMaker SDK.
     python = CONFORMANCE_PYTHON if name == "formats" else sys.executable
     command = [python, "-m", f"bench.{name}"]
-    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    done = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | ONE_THREAD
+    )
     rows: list[Row] = json.loads(done.stdout)
     return rows
 

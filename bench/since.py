@@ -1,7 +1,7 @@
 """Compares this version with an earlier one: ``python -m bench.since [revision]``.
 
-Runs parts of ``make bench`` with the code of each version, by turns, and prints every figure that both measure, and the
-steps of their largest run. Both versions use the packages that are installed for this one.
+It runs parts of ``make bench`` with the code of one version and of the other by turns. It prints every figure that both
+versions measure, and each step of their largest run. Both use the packages that are installed for this version.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ VERSION_1 = "12f8554"
 """The last commit of version 1.0, which neither refined centroids nor measured stability."""
 
 PARTS = ("formats", "prepare", "algorithms", "whole_run", "functions")
-"""Those that version 1.0 has too, without the timeline, which shows SageMaker's pace."""
+"""The parts that version 1.0 has too, except the timeline, which has SageMaker's pace."""
 
 _LARGEST_RUN = "execution, 1,000,000 rows"
 _STEPS_OF_ALL_ROWS = ("Project", "Label", "Publish")  # their time grows with the rows, as that of Prepare does

@@ -297,7 +297,7 @@ class Copies:
     """Several copies, each of which tests one mutant at a time."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        # Tests find the recorded run's files beside the project; those that need them are skipped without them.
+        # Tests look for the recorded run's files beside the project, and are skipped if the files are not there.
         (folder / "shared").symlink_to(ROOT.parent / "shared")
         self._copies = [Copy(folder / str(number)) for number in range(count)]
         self._free: SimpleQueue[Copy] = SimpleQueue()

@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 CODE = ("jobs", "contract", "lambdas")
 CACHE = type(cache(len))
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
-# With some mutants a test or an import does not end, or takes more and more memory. Nothing needs nearly this much
-# without a mutant.
+# A mutant can make a test or an import run forever, or use more and more memory. Without a mutant, none of them comes
+# near these limits.
 PROCESSOR_SECONDS = 30
 ADDRESS_SPACE = 8 * 2**30
 

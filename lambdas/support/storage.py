@@ -46,7 +46,7 @@ class Bucket:
 
     def read_each(self, keys: Iterable[str]) -> Iterator[bytes]:
         """Yield the bytes of objects in the order of their keys, and read the next few objects meanwhile."""
-        client("s3")  # made here, because boto3 does not let several threads make clients at once
+        client("s3")  # created here, because boto3's default session cannot create clients in several threads at once
         coming = deque[Future[bytes]]()
         with ThreadPoolExecutor(_READ_AHEAD) as pool:
             for key in keys:

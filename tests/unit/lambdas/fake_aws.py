@@ -147,9 +147,10 @@ class FakeAws:
         return {"ETag": f'"{PartNumber}"'}
 
     def _CompleteMultipartUpload(self, *, Bucket: str, Key: str, UploadId: str, **_: Any) -> None:
-        parts = self._uploads.pop(UploadId)
+        parts = self._uploads[UploadId]
         if any(len(part) < _SMALLEST_PART for number, part in parts.items() if number < max(parts)):
             raise _RefusalError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+        del self._uploads[UploadId]
         self.objects[Bucket, Key] = b"".join(parts[number] for number in sorted(parts))
 
     def _AbortMultipartUpload(self, *, UploadId: str, **_: Any) -> None:

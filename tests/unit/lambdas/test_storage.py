@@ -1,4 +1,4 @@
-"""Objects read one after the other, while the next ones are already on their way."""
+"""Reading the next objects while one is used, and writing large objects in parts."""
 
 from collections.abc import Iterator
 

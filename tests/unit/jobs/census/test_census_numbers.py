@@ -50,8 +50,8 @@ class TestLargeNumbers:
         assert refusal(csv_text(f"1,A,B,{larger},2,3", "2,A,C,0,3,4")).totals == {"too_large": 1}
 
 
-class TestSeldomForms:
-    def test_a_cell_that_is_no_number_leaves_those_beside_it_alone(self) -> None:
+class TestUnusualForms:
+    def test_a_cell_that_is_not_a_number_does_not_affect_the_others_of_its_column(self) -> None:
         text = csv_text("1,A,B,1-2345678,2,3", "2,A,C,1e5,3,4", "3,A,D,2.5e10,4,5")
         assert str(refusal(text)) == "row 2: TotalPop is '1-2345678'; expected a number or an empty cell"
 

@@ -102,12 +102,12 @@ def test_every_chart_but_the_maps_is_as_wide_as_the_page(charts: Charts) -> None
     assert {name for name, chart in charts.items() if "autosize" not in chart} == {"map", "movers"}
 
 
-def test_a_bar_per_segment_has_the_same_height(charts: Charts, run: Run) -> None:
+def test_each_segment_has_a_bar_of_the_same_height(charts: Charts, run: Run) -> None:
     heights = {charts[name]["height"] for name in ("silhouettes", "sizes")}
     assert heights == {24 * len(run.document["segments"])}
 
 
-def test_the_segments_rows_stand_on_one_another(charts: Charts) -> None:
+def test_the_bars_of_the_segments_are_stacked(charts: Charts) -> None:
     assert charts["histogram"]["encoding"]["y"]["stack"] is True
 
 

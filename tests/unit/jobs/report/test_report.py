@@ -415,7 +415,7 @@ class TestPalette:
 
 
 @pytest.mark.parametrize(("people", "words"), [(28_312_000, "28.3 million"), (411_962, "412,000"), (0, "0")])
-def test_a_population_is_written_in_three_figures(run: Run, people: int, words: str) -> None:
+def test_a_population_is_written_with_three_significant_digits(run: Run, people: int, words: str) -> None:
     document = json.loads(json.dumps(run.document))
     document["segments"][0]["population"] = people
     assert f"{words} people" in Page(render(replace(report_of(run), document=document))).words

@@ -51,7 +51,7 @@ def test_the_training_jobs_centroids_are_moved_before_they_are_compared() -> Non
     assert refined.refined_msd == pytest.approx(best.inertia_ / len(ROWS), rel=1e-4)
 
 
-def test_the_centroids_rest_as_soon_wherever_the_rows_are() -> None:
+def test_the_number_of_passes_does_not_depend_on_where_the_rows_lie() -> None:
     fresh = fresh_start(ROWS[::10], 5, restarts=10)
 
     def passes(shift: float) -> int:

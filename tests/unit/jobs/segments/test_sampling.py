@@ -45,6 +45,9 @@ def test_hashes_differ_wherever_a_value_does() -> None:
 
 
 def test_numbers_are_spread_as_splitmix64_spreads_its_states() -> None:
-    """The generator's first outputs for the seed 1234567; its state grows by the golden ratio before each."""
+    """The expected values are the generator's first three outputs for the seed 1234567.
+
+    Before each output, the generator adds a constant, 2**64 divided by the golden ratio, to its state.
+    """
     states = (np.uint64(1234567) + np.arange(1, 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
     assert sampling.spread(states).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]

@@ -87,7 +87,7 @@ class TestChangesOfTheMap:
         assert len(match.previous_excluded) == 8
         assert len(match.current_excluded) == 9
 
-    def test_a_county_that_only_lacks_in_the_current_file_is_gone(self) -> None:
+    def test_a_county_that_is_merely_missing_from_the_current_file_is_gone(self) -> None:
         match = match_regions(regions("09001", "09003"), regions("09001"))
         assert (match.gone.tolist(), match.not_comparable) == ([1], ())
 
